@@ -1,0 +1,1 @@
+"""How we learn: attention, histories, models and their training."""

@@ -1,0 +1,1 @@
+"""What we can show: metrics, drift, attention and the evidence pack, from tables alone."""
