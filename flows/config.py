@@ -1,0 +1,300 @@
+"""RunConfig: every setting of a run, typed, bounded, hashed.
+
+A setting comes from a preset file (``flows/presets/NAME.toml`` or a path), then from ``section.field=value`` overrides.
+An unknown key, a value out of bounds or two settings in conflict raise :class:`ConfigError` with the field's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from data_contracts.errors import ConfigError
+
+PRESETS = Path(__file__).parent / "presets"
+ModelKind = Literal["attention_cf", "transformer"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A group of settings: immutable, and a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceConfig(Section):
+    """Where the landing files are and how to read them."""
+
+    format: Literal["simulated", "far_trans", "nightfolio"] = "simulated"
+    path: Path | None = Field(None, description="Landing folder; not for the simulated source.")
+    future_rows: Literal["withhold", "block"] = Field(
+        "block", description="Rows dated after as_of: stop the night, or leave them unread (point-in-time replay)."
+    )
+
+
+class SimulationConfig(Section):
+    """The embedded market. Sizes are counts; ``years`` of daily prices end at as_of."""
+
+    customers: int = Field(3000, ge=200, le=1_000_000)
+    assets: int = Field(240, ge=20, le=20_000)
+    years: float = Field(3.0, ge=1.0, le=20.0)
+    trades_per_customer: float = Field(20.0, ge=2.0, le=500.0)
+    as_of: date = date(2024, 6, 28)
+    seed: int = Field(7, ge=0)
+
+
+class ContractsConfig(Section):
+    """Limits of the table-level rules."""
+
+    freshness_days: int = Field(7, ge=0, le=3650, description="Newest trade and price at most this many days before as_of.")
+    volume_change_limit: Share = Field(0.5, description="Largest relative fall in rows since the previous publication.")
+    price_jump_limit: float = Field(0.5, gt=0, le=10, description="Largest relative move between two closes without a warning.")
+    quarantine_limits: dict[str, Share] = Field(
+        default_factory=dict, description="Per table: share of quarantined rows above which the night is blocked."
+    )
+
+
+class HistoriesConfig(Section):
+    """How features and regimes are derived from prices; days are calendar days."""
+
+    momentum_days: tuple[int, ...] = (30, 90, 180)
+    popularity_days: tuple[int, ...] = (30, 90, 365)
+    price_stale_days: int = Field(30, ge=1, le=365, description="A close older than this says nothing about a day.")
+    regime_window_days: int = Field(90, ge=10, le=730)
+    regime_threshold: float = Field(0.05, gt=0, lt=1, description="Window return above = bull, below minus = bear.")
+
+
+class ModelConfig(Section):
+    """Shape of both models."""
+
+    dim: int = Field(64, ge=8, le=1024)
+    heads: int = Field(2, ge=1, le=32)
+    blocks: int = Field(2, ge=1, le=24)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    max_length: int = Field(64, ge=2, le=4096, description="Most recent events of a history that a model sees.")
+    holders: int = Field(32, ge=1, le=1024, description="Holders of a candidate that user attention looks at.")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> ModelConfig:
+        if self.dim % self.heads:
+            raise ValueError(f"model.dim={self.dim} is not a multiple of model.heads={self.heads}")
+        return self
+
+
+class TrainConfig(Section):
+    """How both models are fitted. Adam, linear warm-up, then decay, as a pure function of the step."""
+
+    models: tuple[ModelKind, ...] = ("attention_cf", "transformer")
+    epochs: int = Field(15, ge=1, le=1000)
+    batch_size: int = Field(128, ge=1, le=65536)
+    learning_rate: float = Field(1e-3, gt=0, le=1)
+    warmup_fraction: float = Field(0.1, ge=0, lt=1)
+    decay: Literal["linear", "exponential"] = "linear"
+
+    @field_validator("models")
+    @classmethod
+    def _distinct(cls, models: tuple[ModelKind, ...]) -> tuple[ModelKind, ...]:
+        if not models or len(set(models)) != len(models):
+            raise ValueError("train.models must name each model once, and at least one")
+        return models
+
+
+class EvaluateConfig(Section):
+    """Global time split: train on what is dated up to as_of - horizon_days, score what follows, up to as_of."""
+
+    horizon_days: int = Field(120, ge=1, le=3650)
+    k: int = Field(10, ge=1, le=100)
+
+
+class RecommendConfig(Section):
+    """What a customer is offered, and what never."""
+
+    model: ModelKind = "attention_cf"
+    k: int = Field(10, ge=1, le=100)
+    tradable_price_age_days: int = Field(
+        7, ge=0, le=3650, description="An asset without a close in this many days before as_of is not tradable."
+    )
+    offer_previously_held: bool = Field(False, description="May an asset the customer sold be offered again?")
+    high_volatility: float = Field(
+        0.4, gt=0, le=10, description="Yearly volatility at or above which an undeclared stock is class 4."
+    )
+    asset_risk: dict[str, Annotated[int, Field(ge=1, le=4)]] = Field(
+        default_factory=lambda: {
+            "fund/money market": 1,
+            "bond/government": 2,
+            "bond/corporate": 2,
+            "bond": 2,
+            "fund/bond": 2,
+            "fund/bonds": 2,
+            "fund/balanced": 3,
+            "fund/other": 3,
+            "fund/equity": 3,
+            "fund/structured": 4,
+            "fund": 3,
+            "stock": 3,
+        },
+        description="Risk class (1 conservative to 4 aggressive) of an asset whose source declares none.",
+    )
+
+
+class DriftConfig(Section):
+    """Drift against the previous publication; methods and thresholds per column are pinned in reports."""
+
+    sample: int = Field(50_000, ge=100, le=1_000_000)
+    drift_share: Share = Field(0.5, description="Share of drifted columns from which a table counts as drifted.")
+
+
+class ScheduleConfig(Section):
+    """When the night runs by itself."""
+
+    cron: str = "30 2 * * 2-6"
+    time_zone: str = "Europe/Athens"
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"schedule.time_zone={zone!r} is not an IANA time zone")
+        return zone
+
+    @field_validator("cron")
+    @classmethod
+    def _five_fields(cls, cron: str) -> str:
+        if len(cron.split()) != 5:
+            raise ValueError(f"schedule.cron={cron!r} needs five fields: minute hour day month weekday")
+        return cron
+
+
+class RunConfig(Section):
+    """Everything that decides what a run computes."""
+
+    preset: str = "default"
+    as_of: date | None = Field(None, description="None: the simulated market's last day, else yesterday.")
+    seed: int = Field(42, ge=0)
+    threads: int = Field(2, ge=1, le=256, description="CPU threads; results are only bit-identical at equal threads.")
+    source: SourceConfig = SourceConfig()
+    simulation: SimulationConfig = SimulationConfig()
+    contracts: ContractsConfig = ContractsConfig()
+    histories: HistoriesConfig = HistoriesConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    recommend: RecommendConfig = RecommendConfig()
+    drift: DriftConfig = DriftConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+
+    @model_validator(mode="after")
+    def _no_conflict(self) -> RunConfig:
+        if self.source.format == "simulated" and self.source.path is not None:
+            raise ValueError("source.path conflicts with source.format='simulated': the simulated market has no folder")
+        if self.source.format != "simulated" and self.source.path is None:
+            raise ValueError(f"source.path is needed for source.format={self.source.format!r} (flag --source)")
+        if self.recommend.model not in self.train.models:
+            raise ValueError(f"recommend.model={self.recommend.model!r} is not among train.models={self.train.models}")
+        if self.source.format == "simulated" and self.as_of not in (None, self.simulation.as_of):
+            raise ValueError(
+                f"as_of={self.as_of} conflicts with simulation.as_of={self.simulation.as_of}: set simulation.as_of instead"
+            )
+        return self
+
+    def resolved_as_of(self, now: datetime | None = None) -> date:
+        """The run's as_of: as set; else the simulated market's last day; else yesterday in the schedule's zone."""
+        if self.as_of is not None:
+            return self.as_of
+        if self.source.format == "simulated":
+            return self.simulation.as_of
+        zone = ZoneInfo(self.schedule.time_zone)
+        return ((now or datetime.now(zone)).astimezone(zone) - timedelta(days=1)).date()
+
+    def sha256(self) -> str:
+        """Hash of every setting but the source's folder: moving the same files changes no result."""
+        settings = self.model_dump(mode="json")
+        settings["source"].pop("path")
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """``("train.epochs", "15")`` for every setting, in order; the source's folder is named, not placed."""
+        rows: list[tuple[str, str]] = []
+        for name, value in self.model_dump(mode="json").items():
+            if isinstance(value, dict):
+                rows += [(f"{name}.{field}", _plain(entry)) for field, entry in value.items() if (name, field) != ("source", "path")]
+            else:
+                rows.append((name, _plain(value)))
+        return tuple(rows)
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that the product ships."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def load_config(
+    preset: str = "default",
+    *,
+    source: Path | None = None,
+    as_of: date | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """A RunConfig from a preset's name or path, then ``source``/``as_of``, then dotted ``settings``.
+
+    Raises ConfigError naming the field for anything unknown, out of bounds or in conflict.
+    """
+    path = Path(preset) if preset.endswith(".toml") else PRESETS / f"{preset}.toml"
+    if not path.is_file():
+        raise ConfigError(f"preset {preset!r} does not exist", remedy=f"use one of {preset_names()} or the path of a .toml file")
+    try:
+        tree: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"preset {path.name}: not valid TOML: {error}", remedy="correct the file") from error
+    tree["preset"] = path.stem
+    overrides = dict(settings or {})
+    if source is not None:
+        overrides["source.path"] = str(source)
+    if as_of is not None:
+        overrides["simulation.as_of" if tree.get("source", {}).get("format", "simulated") == "simulated" else "as_of"] = as_of
+    for key, value in overrides.items():
+        *sections, field = key.split(".")
+        branch = tree
+        for section in sections:
+            branch = branch.setdefault(section, {})
+            if not isinstance(branch, dict):
+                raise ConfigError(f"setting {key!r}: {section!r} is a value, not a section", remedy=_field_hint())
+        branch[field] = value
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            field = ".".join(str(part) for part in problem["loc"])
+            message = problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "extra_forbidden":
+                message = "no such setting"
+            lines.append(f"{field}: {message}" if field else message)
+        raise ConfigError("; ".join(lines), remedy=_field_hint()) from error
+
+
+def _field_hint() -> str:
+    return "`nightfolio settings` lists every setting with its bounds"
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """``"train.epochs=5"`` -> ``("train.epochs", 5)``; the value is TOML, or plain text where it is not."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {text!r} is not of the form section.field=value", remedy=_field_hint())
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()

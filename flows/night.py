@@ -1,0 +1,112 @@
+"""One run in the making: its folder, settings, clock and what happens when it stops."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from data_contracts.errors import NightfolioError
+from flows.config import RunConfig
+from flows.run_store import RunStore, as_storage_error
+
+log = logging.getLogger("nightfolio")
+
+
+@dataclass(frozen=True)
+class Night:
+    """What every step knows. ``folder`` is the staged run; ``work`` in it is scratch and never published."""
+
+    run_id: str
+    folder: Path
+    as_of: date
+    config: RunConfig
+    home: Path
+    started_at: datetime
+
+    @property
+    def work(self) -> Path:
+        folder = self.folder / "work"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @property
+    def evaluation_cut(self) -> date:
+        """The last day that the evaluated models may learn from: as_of minus the horizon."""
+        return date.fromordinal(self.as_of.toordinal() - self.config.evaluate.horizon_days)
+
+    @property
+    def store(self) -> RunStore:
+        return RunStore(self.home)
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Announces a step, measures its wall time (s) and peak resident memory (MiB), appends to ``steps.jsonl``."""
+        log.info("%s ...", name)
+        _reset_peak()
+        started = time.perf_counter()
+        try:
+            yield
+        except NightfolioError:
+            (self.folder / "stopped_at").write_text(name, encoding="utf-8")
+            raise
+        seconds, peak = time.perf_counter() - started, _peak_mib()
+        with (self.folder / "steps.jsonl").open("a", encoding="utf-8") as out:
+            out.write(json.dumps({"step": name, "seconds": round(seconds, 3), "peak_mib": round(peak, 1)}) + "\n")
+        log.info("%s done in %.1f s (peak %.0f MiB)", name, seconds, peak)
+
+
+@contextlib.contextmanager
+def staged_run(config: RunConfig, home: Path) -> Iterator[Night]:
+    """Holds the as_of's lease, stages a run, and on any error moves it to ``failed/`` with the reason.
+
+    The body is responsible for moving the folder to its final place.
+    """
+    store = RunStore(home)
+    as_of = config.resolved_as_of()
+    for name in store.sweep():
+        log.warning("run %s was left unfinished by a process that died; moved to failed/", name)
+    with store.lease(as_of):
+        folder = store.new_run(as_of)
+        night = Night(folder.name, folder, as_of, config, store.home, datetime.now(UTC))
+        try:
+            yield night
+        except BaseException as error:
+            problem: BaseException = error
+            if isinstance(error, OSError):
+                problem = as_storage_error(error, store.home) or error
+            if folder.exists():
+                stopped = folder / "stopped_at"
+                store.fail(
+                    folder,
+                    {
+                        "run_id": night.run_id,
+                        "as_of": str(as_of),
+                        "step": stopped.read_text(encoding="utf-8") if stopped.exists() else "unknown",
+                        "error": getattr(problem, "message", f"{type(problem).__name__}: {problem}"),
+                        "remedy": getattr(problem, "remedy", "see the log; if it repeats, report it"),
+                    },
+                )
+            if problem is error:
+                raise
+            raise problem from error
+
+
+def _reset_peak() -> None:
+    # Linux forgets the high-water mark of a process on this write; elsewhere the mark of the whole run stands.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_mib() -> float:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
