@@ -1,0 +1,114 @@
+"""Steps: simulate, ingest and contracts. From landing files to an accepted snapshot."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from data_contracts.checkpoint import CheckContext, check_landing
+from data_contracts.errors import LandingError, StorageError
+from data_contracts.holdings import derive_holdings, reconcile_holdings
+from data_contracts.landing import LandedTable, SourceFile, read_landing
+from data_contracts.simulate import MarketSettings, simulate_market
+from flows.config import SimulationConfig
+from flows.night import Night
+
+
+def landing_folder(night: Night) -> Path:
+    """The source's folder; the simulated market is made once per setting and kept in the home."""
+    source = night.config.source
+    if source.format == "simulated":
+        return simulated_folder(night.config.simulation, night.home)
+    assert source.path is not None, "RunConfig refuses a real source without a path"
+    if not source.path.is_dir():
+        raise LandingError(f"landing folder {source.path} does not exist", remedy="check --source / source.path")
+    return source.path
+
+
+def simulated_folder(settings: SimulationConfig, home: Path) -> Path:
+    """The folder of the simulated market with these settings, simulating it where it is not there yet."""
+    name = f"c{settings.customers}-a{settings.assets}-y{settings.years:g}-t{settings.trades_per_customer:g}-s{settings.seed}-{settings.as_of}"
+    folder = home / "markets" / name
+    if not folder.exists():
+        simulate_market(folder, MarketSettings(**settings.model_dump()))
+    return folder
+
+
+def ingest(night: Night) -> Path:
+    """Typed Parquet of every landing table under ``work/landed``, and ``work/landed.json`` saying what was read."""
+    into = night.work / "landed"
+    source = night.config.source
+    tables = read_landing(
+        "far_trans" if source.format == "far_trans" else "nightfolio",
+        landing_folder(night),
+        into,
+        night.as_of,
+        source.future_rows,
+    )
+    record = [{**dataclasses.asdict(table), "path": table.path.name} for table in tables.values()]
+    (into / "landed.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
+    return into
+
+
+def landed_tables(into: Path) -> dict[str, LandedTable]:
+    """What :func:`ingest` recorded, read back."""
+    return {
+        entry["table"]: LandedTable(
+            **{**entry, "path": into / entry["path"], "files": tuple(SourceFile(**file) for file in entry["files"])}
+        )
+        for entry in json.loads((into / "landed.json").read_text(encoding="utf-8"))
+    }
+
+
+def check_contracts(night: Night, landed: Path) -> Path:
+    """Accepted rows to ``snapshot/``, the rest to ``quarantine/``, verdicts to ``contracts/``; then the holdings.
+
+    Raises ContractBlocked where a rule stops the night; what was found is on disk by then.
+    """
+    limits = night.config.contracts
+    context = CheckContext(
+        as_of=night.as_of,
+        references={},
+        previous_rows=_previous_rows(night),
+        freshness_days=limits.freshness_days,
+        volume_change_limit=limits.volume_change_limit,
+        price_jump_limit=limits.price_jump_limit,
+        quarantine_limits=limits.quarantine_limits,
+    )
+    verdicts = check_landing(landed_tables(landed), night.folder, context)
+    for verdict in verdicts:
+        if verdict.read != verdict.accepted + verdict.quarantined:
+            raise StorageError(
+                f"{verdict.table}: read {verdict.read} rows but {verdict.accepted} accepted + {verdict.quarantined} quarantined",
+                remedy="this is a defect of Nightfolio: keep the failed run and report it",
+            )
+    snapshot = night.folder / "snapshot"
+    _derive_holdings(snapshot, night.as_of)
+    return snapshot
+
+
+def _derive_holdings(snapshot: Path, as_of: date) -> None:
+    delivered = snapshot / "delivered_holdings.parquet"
+    has_delivered = delivered.exists() and pl.scan_parquet(delivered).select(pl.len()).collect().item() > 0
+    derived = derive_holdings(
+        snapshot / "transactions.parquet", snapshot / "prices.parquet", delivered if has_delivered else None, as_of
+    ).collect()
+    derived.write_parquet(snapshot / "holdings.parquet")
+    if has_delivered:
+        reconcile_holdings(snapshot / "transactions.parquet", delivered, as_of).write_parquet(snapshot / "reconciliation.parquet")
+
+
+def _previous_rows(night: Night) -> dict[str, int]:
+    """Accepted + quarantined rows per table of the current publication, where it read the same source format."""
+    current = night.store.current()
+    if current is None:
+        return {}
+    manifest = json.loads((current / "manifest.json").read_text(encoding="utf-8"))
+    if manifest["config"]["source"]["format"] != night.config.source.format or manifest["as_of"] > str(night.as_of):
+        return {}
+    verdicts = json.loads((current / "contracts" / "verdicts.json").read_text(encoding="utf-8"))
+    return {verdict["table"]: verdict["read"] for verdict in verdicts}

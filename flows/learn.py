@@ -1,0 +1,122 @@
+"""Steps: train and evaluate. Fits a model on a histories directory and ranks the catalogue for what came next."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from data_contracts.errors import TrainingError
+from flows.config import ModelKind, RunConfig
+from lightning_modules.evaluation import rank_tables
+from lightning_modules.fit import ModelSpec, TrainSettings, fit, load_ranker
+from lightning_modules.histories import Histories, HistoryBatch
+from lightning_modules.popularity import popularity_scores
+from reports.ranking import Ranking, summarise
+
+log = logging.getLogger("nightfolio")
+POPULARITY = "popularity"
+
+
+def model_spec(config: RunConfig, kind: ModelKind) -> ModelSpec:
+    """The model's shape as the learning room takes it."""
+    return ModelSpec(kind=kind, **config.model.model_dump())
+
+
+def train_settings(config: RunConfig) -> TrainSettings:
+    """The fit's settings as the learning room takes them."""
+    train = config.train
+    return TrainSettings(
+        epochs=train.epochs,
+        batch_size=train.batch_size,
+        base_lr=train.learning_rate,
+        warmup_fraction=train.warmup_fraction,
+        decay=train.decay,
+        seed=config.seed,
+        threads=config.threads,
+    )
+
+
+def train_model(config: RunConfig, kind: ModelKind, histories: Path, out: Path) -> Path:
+    """Fits ``kind`` on ``histories``; weights and training curve land in ``out``."""
+    started = len(f"{config.train.epochs}")
+
+    def told(epoch: int, epochs: int, loss: float) -> None:
+        log.info("  %s epoch %*d/%d loss %.4f", kind, started, epoch, epochs, loss)
+
+    fit(model_spec(config, kind), train_settings(config), histories, out, on_epoch=told)
+    return out
+
+
+def relevant_pairs(snapshot: Path, histories: Histories, cut: date, as_of: date) -> pl.DataFrame:
+    """Columns customer, item (indices): first buys in (cut, as_of] by customers with an earlier buy.
+
+    Assets outside the catalogue of the cut, and customers with no history, are not asked for: nobody could know them.
+    """
+    buys = pl.scan_parquet(snapshot / "transactions.parquet").filter((pl.col("side") == "buy") & (pl.col("date") <= as_of))
+    pairs = (
+        buys.group_by("customer_id", "asset_id")
+        .agg(pl.col("date").min())
+        .filter(pl.col("date") > cut)
+        .select("customer_id", "asset_id")
+        .collect()
+    )
+    lengths = histories.offsets[1:] - histories.offsets[:-1]
+    customers = pl.DataFrame({"customer_id": histories.customer_ids}).with_columns(
+        customer=pl.int_range(pl.len(), dtype=pl.Int32), length=pl.Series(torch.as_tensor(lengths).numpy())
+    )
+    items = pl.DataFrame({"asset_id": histories.asset_ids}).with_columns(item=pl.int_range(1, pl.len() + 1, dtype=pl.Int32))
+    return (
+        pairs.join(customers.filter(pl.col("length") > 0), on="customer_id")
+        .join(items, on="asset_id")
+        .select("customer", "item")
+        .sort("customer", "item")
+    )
+
+
+def evaluate_models(config: RunConfig, snapshot: Path, histories_dir: Path, models: dict[str, Path], cut: date, as_of: date, out: Path) -> Path:
+    """Rank tables of every model and of popularity, and ``metrics.parquet`` (:func:`reports.ranking.summarise`).
+
+    Raises TrainingError where nobody bought anything new in the horizon.
+    """
+    torch.set_num_threads(config.threads)
+    out.mkdir(parents=True, exist_ok=True)
+    histories = Histories.open(histories_dir)
+    pairs = relevant_pairs(snapshot, histories, cut, as_of)
+    if pairs.is_empty():
+        raise TrainingError(
+            f"no customer with a history bought a new asset between {cut} and {as_of}: there is nothing to evaluate on",
+            remedy="choose a longer evaluate.horizon_days, or a later as_of",
+        )
+    popularity = popularity_scores(histories)
+
+    def score_popularity(batch: HistoryBatch) -> Tensor:
+        return popularity.expand(len(batch.customers), -1)
+
+    rankings: dict[str, Ranking] = {}
+    for name in (POPULARITY, *models):
+        score = score_popularity if name == POPULARITY else load_ranker(models[name], histories_dir).score
+        with torch.inference_mode():
+            relevant, top = rank_tables(
+                score, histories, pairs["customer"].to_numpy(), pairs["item"].to_numpy(), k=config.evaluate.k, max_length=config.model.max_length
+            )
+        pq.write_table(relevant, out / f"{name}.relevant.parquet")
+        pq.write_table(top, out / f"{name}.top.parquet")
+        rankings[name] = Ranking(_frame(relevant), _frame(top))
+    segments = pl.read_parquet(histories_dir / "customers.parquet").select(
+        pl.int_range(pl.len(), dtype=pl.Int32).alias("customer"), "customer_type", "risk_level", pl.col("n_buys").cast(pl.Int64).alias("history_length")
+    )
+    metrics = summarise(rankings, segments, n_items=histories.n_items, cutoffs=(5, config.evaluate.k) if config.evaluate.k > 5 else (config.evaluate.k,), seed=config.seed)
+    metrics.write_parquet(out / "metrics.parquet")
+    return out
+
+
+def _frame(table: object) -> pl.DataFrame:
+    frame = pl.from_arrow(table)  # type: ignore[arg-type]
+    assert isinstance(frame, pl.DataFrame)
+    return frame

@@ -1,0 +1,247 @@
+"""Step: recommend. The best eligible candidates per customer, each with its reason; every removed one with its rule."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from flows.config import RunConfig
+from flows.suitability import NO_LIMIT, PAIR_RULES, RISK_LEVELS, asset_exclusions, asset_risk_class
+from lightning_modules.explanations import attention_table, faithfulness
+from lightning_modules.fit import load_ranker
+from lightning_modules.histories import Histories
+from lightning_modules.popularity import popularity_scores
+
+BATCH = 512
+FALLBACK_DAYS = 90
+FAITHFULNESS_SAMPLE = 500
+NAMED_HOLDINGS = 3
+Ints = NDArray[np.int64]
+
+
+def recommend(config: RunConfig, run_id: str, as_of: date, snapshot: Path, histories_dir: Path, model_dir: Path, out: Path) -> Path:
+    """Writes to ``out``: recommendations, exclusions, asset_exclusions, attention (Parquet) and faithfulness.json.
+
+    A customer with a history is ranked by the model; one without is offered what most customers bought in the last
+    90 days, and the row says so. Fewer than k rows mean that fewer candidates were eligible.
+    """
+    torch.set_num_threads(config.threads)
+    out.mkdir(parents=True, exist_ok=True)
+    histories = Histories.open(histories_dir)
+    items = pl.read_parquet(histories_dir / "items.parquet").with_columns(item=pl.int_range(1, pl.len() + 1, dtype=pl.Int32))
+    customers = pl.read_parquet(histories_dir / "customers.parquet").with_columns(customer=pl.int_range(pl.len(), dtype=pl.Int32))
+    items = items.join(asset_risk_class(items, config.recommend), on="asset_id", how="left", maintain_order="left")
+    removed = asset_exclusions(items, snapshot / "restricted.parquet", as_of, config.recommend)
+    removed.write_parquet(out / "asset_exclusions.parquet")
+
+    top, pair_counts = _rank(config, histories, histories_dir, model_dir, snapshot, items, customers, removed, as_of, out)
+    has_history = (customers["n_buys"] > 0).to_numpy()
+    table, proof = _explain(config, histories, histories_dir, model_dir, top, has_history)
+    table.write_parquet(out / "attention.parquet")
+    (out / "faithfulness.json").write_text(json.dumps(proof, indent=2), encoding="utf-8")
+    (out / "exclusion_counts.json").write_text(json.dumps(pair_counts, indent=2), encoding="utf-8")
+
+    rows = top.join(items.select("item", "asset_id", "asset_name", "asset_class", "sector", "asset_risk", "risk_source"), on="item", maintain_order="left").join(
+        customers.select("customer", "customer_id", "risk_level", "risk_predicted"), on="customer", maintain_order="left"
+    )
+    holdings = pl.scan_parquet(snapshot / "holdings.parquet").select("customer_id", "asset_id", "status").collect()
+    reasons = _reasons(table, items, customers, holdings, bool(proof.get("better_than_random", False)))
+    recent = popularity_scores(histories, since_day=(as_of - timedelta(days=FALLBACK_DAYS)).toordinal() - date(1970, 1, 1).toordinal())
+    buyers = pl.DataFrame({"item": np.arange(1, histories.n_items + 1, dtype=np.int32), "buyers": recent.numpy().astype(np.int64)})
+    fallback = pl.format(
+        "No purchase history yet: one of the assets allowed for this customer that most customers bought in the last {} days ({} buyers).",
+        pl.lit(FALLBACK_DAYS),
+        pl.col("buyers"),
+    )
+    recommendations = (
+        rows.join(reasons, on=["customer", "item"], how="left", maintain_order="left")
+        .join(buyers, on="item", how="left", maintain_order="left")
+        .with_columns(pl.lit(run_id).alias("run_id"), pl.lit(as_of).alias("as_of"))
+        .with_columns(
+            model_id=pl.when(pl.col("reason").is_null()).then(pl.lit("recent_popularity")).otherwise(pl.lit(config.recommend.model)),
+            explanation=pl.when(pl.col("reason").is_null())
+            .then(pl.lit("popularity"))
+            .when(pl.lit(bool(proof.get("better_than_random", False))))
+            .then(pl.lit("attention, better than random erasure"))
+            .otherwise(pl.lit("attention, NOT better than random erasure")),
+            reason=pl.coalesce("reason", fallback),
+        )
+        .select(
+            "run_id",
+            "as_of",
+            "customer_id",
+            "rank",
+            "asset_id",
+            "asset_name",
+            "asset_class",
+            "sector",
+            "score",
+            "model_id",
+            "risk_level",
+            "risk_predicted",
+            "asset_risk",
+            "risk_source",
+            "reason",
+            "reason_assets",
+            "reason_weights",
+            "explanation",
+        )
+        .sort("customer_id", "rank")
+    )
+    recommendations.write_parquet(out / "recommendations.parquet")
+    return out
+
+
+def _rank(
+    config: RunConfig,
+    histories: Histories,
+    histories_dir: Path,
+    model_dir: Path,
+    snapshot: Path,
+    items: pl.DataFrame,
+    customers: pl.DataFrame,
+    removed: pl.DataFrame,
+    as_of: date,
+    out: Path,
+) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
+    """``customer, rank, item, score`` of the eligible top k; streams pair exclusions to exclusions.parquet."""
+    model = load_ranker(model_dir, histories_dir)
+    open_to_all = ~items["asset_id"].is_in(removed["asset_id"].unique().to_list()).to_numpy()  # [N]
+    asset_risk = items["asset_risk"].to_numpy().astype(np.int8)  # [N]
+    profile = customers["risk_level"].replace_strict(RISK_LEVELS, default=NO_LIMIT, return_dtype=pl.Int8).to_numpy()  # [C]
+    pairs = (
+        pl.scan_parquet(snapshot / "holdings.parquet")
+        .select("customer_id", "asset_id", held=pl.col("status") == "held")
+        .collect()
+        .join(customers.select("customer_id", "customer"), on="customer_id")
+        .join(items.select("asset_id", column=pl.col("item") - 1), on="asset_id")
+        .sort("customer", "column")
+    )
+    owner, column, held = pairs["customer"].to_numpy(), pairs["column"].to_numpy(), pairs["held"].to_numpy()
+    since = (as_of - timedelta(days=FALLBACK_DAYS)).toordinal() - date(1970, 1, 1).toordinal()
+    popular = popularity_scores(histories, since_day=since).numpy().astype(np.float32)
+    asset_ids = pa.array(items["asset_id"].to_list())
+    rule_ids = pa.array(list(PAIR_RULES))
+    schema = pa.schema([("customer_id", pa.string()), ("asset_id", pa.dictionary(pa.int32(), pa.string())), ("rule_id", pa.dictionary(pa.int8(), pa.string()))])
+    counts: dict[str, dict[str, int]] = {rule: {"candidates": 0, "customers": 0} for rule in PAIR_RULES}
+    parts: list[pl.DataFrame] = []
+    k = config.recommend.k
+    lengths = customers["n_buys"].to_numpy()
+    with pq.ParquetWriter(out / "exclusions.parquet", schema, compression="zstd") as writer:
+        for chosen in _batches(histories.n_customers):
+            low, high = int(chosen[0]), int(chosen[-1]) + 1
+            with torch.inference_mode():
+                scores = model.score(histories.batch(torch.from_numpy(chosen), max_length=config.model.max_length)).float().numpy().copy()
+            scores[lengths[low:high] == 0] = popular
+            first, last = np.searchsorted(owner, [low, high])
+            broken = np.zeros((3, high - low, histories.n_items), bool)  # rule, customer, candidate
+            rows = owner[first:last] - low
+            now = held[first:last]
+            broken[0, rows[now], column[first:last][now]] = True
+            broken[1, rows[~now], column[first:last][~now]] = True
+            broken[2] = asset_risk[None, :] > profile[low:high, None]
+            forbidden = broken[0] | broken[2] | (broken[1] if not config.recommend.offer_previously_held else False)
+            if config.recommend.offer_previously_held:
+                broken[1] = False
+            scores[forbidden | ~open_to_all[None, :]] = -np.inf
+            order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+            value = np.take_along_axis(scores, order, axis=1)
+            keep = np.isfinite(value)
+            who, place = np.nonzero(keep)
+            parts.append(
+                pl.DataFrame(
+                    {
+                        "customer": (who + low).astype(np.int32),
+                        "rank": (place + 1).astype(np.int32),
+                        "item": (order[keep] + 1).astype(np.int32),
+                        "score": value[keep].astype(np.float32),
+                    }
+                )
+            )
+            # A candidate that nobody may be offered is listed once, in asset_exclusions; here only what is personal.
+            rule, who, what = np.nonzero(broken & open_to_all[None, None, :])
+            for number, name in enumerate(PAIR_RULES):
+                counts[name]["candidates"] += int((rule == number).sum())
+                counts[name]["customers"] += len(np.unique(who[rule == number]))
+            order_by = np.lexsort((rule, what, who))
+            writer.write_table(
+                pa.table(
+                    [
+                        pa.array(customers["customer_id"].gather(who[order_by] + low).to_list(), pa.string()),
+                        pa.DictionaryArray.from_arrays(pa.array(what[order_by].astype(np.int32)), asset_ids),
+                        pa.DictionaryArray.from_arrays(pa.array(rule[order_by].astype(np.int8)), rule_ids),
+                    ],
+                    schema=schema,
+                )
+            )
+    return pl.concat(parts), counts
+
+
+def _batches(total: int) -> Iterator[Ints]:
+    for start in range(0, total, BATCH):
+        yield np.arange(start, min(start + BATCH, total), dtype=np.int64)
+
+
+def _explain(
+    config: RunConfig, histories: Histories, histories_dir: Path, model_dir: Path, top: pl.DataFrame, has_history: NDArray[np.bool_]
+) -> tuple[pl.DataFrame, dict[str, object]]:
+    """Attention of every recommendation over the customer's holdings, and its measured faithfulness on a sample."""
+    model = load_ranker(model_dir, histories_dir)
+    k = config.recommend.k
+    ranked = top.filter(pl.Series(has_history[top["customer"].to_numpy()]))
+    who = ranked["customer"].unique(maintain_order=True).to_numpy().astype(np.int64)
+    place = pl.DataFrame({"customer": who.astype(np.int32), "row": np.arange(len(who))})
+    candidates = np.zeros((len(who), k), np.int64)  # 0: no candidate in that place
+    placed = ranked.join(place, on="customer", maintain_order="left")
+    candidates[placed["row"].to_numpy(), placed["rank"].to_numpy() - 1] = placed["item"].to_numpy()
+    frame = pl.from_arrow(attention_table(model, histories, who, candidates, config.model.max_length))
+    assert isinstance(frame, pl.DataFrame)
+    draw = np.random.default_rng(config.seed)
+    sample = np.sort(draw.choice(len(who), min(FAITHFULNESS_SAMPLE, len(who)), replace=False))
+    proof = faithfulness(model, histories, who[sample], candidates[sample], config.seed)
+    return frame, dict(proof)
+
+
+def _reasons(attention: pl.DataFrame, items: pl.DataFrame, customers: pl.DataFrame, holdings: pl.DataFrame, faithful: bool) -> pl.DataFrame:
+    """``customer, item, reason, reason_assets, reason_weights``: the holdings that carried most attention, in words."""
+    named = (
+        attention.sort(["customer", "candidate", "weight", "item"], descending=[False, False, True, False])
+        .group_by("customer", "candidate", maintain_order=True)
+        .head(NAMED_HOLDINGS)
+        .join(items.select("item", "asset_id", "asset_name"), on="item", maintain_order="left")
+        .join(customers.select("customer", "customer_id"), on="customer", maintain_order="left")
+        .join(holdings, on=["customer_id", "asset_id"], how="left", maintain_order="left")
+        .with_columns(
+            words=pl.format(
+                "{}{} ({} %)",
+                pl.col("asset_name"),
+                pl.when(pl.col("status") == "closed").then(pl.lit(", since sold")).otherwise(pl.lit("")),
+                (pl.col("weight") * 100).round(0).cast(pl.Int64),
+            )
+        )
+    )
+    tail = "." if faithful else ". Attention was not shown to be better than chance as an explanation in this run."
+    return (
+        named.group_by("customer", "candidate", maintain_order=True)
+        .agg(
+            pl.col("words").str.join(", "),
+            pl.col("asset_id").alias("reason_assets"),
+            pl.col("weight").cast(pl.Float64).round(4).alias("reason_weights"),
+        )
+        .select(
+            "customer",
+            pl.col("candidate").alias("item"),
+            pl.format("Attention rested on the customer's purchases of {}{}", pl.col("words"), pl.lit(tail)).alias("reason"),
+            "reason_assets",
+            "reason_weights",
+        )
+    )
