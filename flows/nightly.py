@@ -1,0 +1,39 @@
+"""The night: from landing files to a published, explained, contract-checked recommendation file."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from flows import tasks
+from flows.config import load_config
+from flows.night import staged_run
+
+
+@flow(name="nightly", validate_parameters=True)
+def nightly(
+    preset: str = "default",
+    source: Path | None = None,
+    as_of: date | None = None,
+    settings: dict[str, Any] | None = None,
+    home: Path = Path("nightfolio_home"),
+) -> Path:
+    """Runs one night and returns the published run's folder. On any error nothing is published."""
+    config = load_config(preset, source=source, as_of=as_of, settings=settings)
+    with staged_run(config, home) as night:
+        landed = tasks.ingest(night)
+        snapshot = tasks.contracts(night, landed)
+
+        past = tasks.histories(night, snapshot, night.evaluation_cut, "past")
+        candidates = {kind: tasks.train(night, past, kind, "evaluated") for kind in config.train.models}
+        evaluation = tasks.evaluate(night, snapshot, past, candidates)
+
+        present = tasks.histories(night, snapshot, night.as_of, "present")
+        model = tasks.train(night, present, config.recommend.model, "published")
+        ranked = tasks.recommend(night, snapshot, present, model)
+
+        evidence = tasks.report(night, snapshot, evaluation, ranked)
+        return tasks.publish(night, evidence)

@@ -1,0 +1,104 @@
+"""The steps as Prefect tasks: thin, and passing paths with hashes, never frames.
+
+Each opens its inputs (which checks that they are as the step before left them), calls one pure step and hands on what
+was written. Results are not cached by the orchestrator: the manifest, not its state, is the truth about a run.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows import evidence, ingest as landing, learn, publish as publishing, recommend as offering
+from flows.artifact import Artifact
+from flows.config import ModelKind
+from flows.histories import build_histories
+from flows.night import Night
+
+
+def _file_system_hiccup(task: object, run: object, state: object) -> bool:
+    """Whether a second try could help: the sources are other systems' files, and network mounts come and go."""
+    try:
+        state.result()  # type: ignore[attr-defined]
+    except (TimeoutError, ConnectionError, InterruptedError):
+        return True
+    except BaseException:
+        return False
+    return False
+
+
+@task(retries=2, retry_delay_seconds=5, retry_condition_fn=_file_system_hiccup, cache_policy=NO_CACHE, persist_result=False)
+def ingest(night: Night) -> Artifact:
+    """Landing files to typed tables."""
+    with night.step("ingest"):
+        return Artifact.of(landing.ingest(night))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def contracts(night: Night, landed: Artifact) -> Artifact:
+    """Typed tables to the accepted snapshot; bad rows to quarantine."""
+    with night.step("contracts"):
+        return Artifact.of(landing.check_contracts(night, landed.open()))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def histories(night: Night, snapshot: Artifact, cut: date, name: str) -> Artifact:
+    """The snapshot as known on ``cut``, as ragged histories with features."""
+    with night.step(f"histories ({name}, to {cut})"):
+        out = night.folder / "histories" / name
+        return Artifact.of(build_histories(snapshot.open(), cut, night.config.histories, night.as_of, out))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def train(night: Night, histories: Artifact, kind: ModelKind, purpose: str) -> Artifact:
+    """One model fitted on one histories directory."""
+    with night.step(f"train {kind} ({purpose})"):
+        out = night.folder / "models" / f"{kind}-{purpose}"
+        return Artifact.of(learn.train_model(night.config, kind, histories.open(), out))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def evaluate(night: Night, snapshot: Artifact, past: Artifact, models: dict[str, Artifact]) -> Artifact:
+    """Every model against what customers bought after the cut."""
+    with night.step("evaluate"):
+        paths = {kind: model.open() for kind, model in models.items()}
+        out = night.folder / "evaluation"
+        return Artifact.of(
+            learn.evaluate_models(night.config, snapshot.open(), past.open(), paths, night.evaluation_cut, night.as_of, out)
+        )
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def recommend(night: Night, snapshot: Artifact, present: Artifact, model: Artifact) -> Artifact:
+    """Eligible top k per customer with reasons; removed candidates with theirs."""
+    with night.step("recommend"):
+        out = night.folder / "recommendations"
+        return Artifact.of(
+            offering.recommend(night.config, night.run_id, night.as_of, snapshot.open(), present.open(), model.open(), out)
+        )
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def report(night: Night, snapshot: Artifact, evaluation: Artifact, ranked: Artifact) -> Artifact:
+    """Drift, recommendation files and the evidence pages."""
+    with night.step("report"):
+        snapshot.open(), evaluation.open(), ranked.open()
+        return Artifact.of(evidence.report(night))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def publish(night: Night, pages: Artifact) -> Path:
+    """Manifest, then one atomic rename."""
+    with night.step("publish"):
+        pages.open()
+    return publishing.publish(night)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def keep(night: Night) -> Path:
+    """Manifest of a training run, then its move to ``trained/``."""
+    publishing.write_manifest(night, "training")
+    return night.store.keep_trained(night.folder)

@@ -1,0 +1,226 @@
+"""What the evidence pages are made of: one plain bundle of tables and values.
+
+A run fills an :class:`Evidence` and hands it to :func:`reports.evidence_pack.write_evidence`. Nothing in it
+is a model, a client or a path to be read later: what the pages say is what stands here.
+
+No section is optional in silence. Where a run has nothing for a section it gives ``Absent("why")`` instead,
+and the page prints the reason where the section would have been.
+
+Every identifier of a customer in here must already be a pseudonym: the pages print what they are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+import polars as pl
+
+from reports.drift_columns import DriftVerdict
+
+Outcome = Literal["pass", "warn", "block"]
+"""How a check ended. ``warn``: published, and somebody should look. ``block``: not published."""
+
+Facts = tuple[tuple[str, str], ...]
+"""Pairs of a label and its value, in the order in which they are to be read."""
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Stands where a section would, and says why there is none."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the verdict: what was checked, against what, and what to do if it did not hold."""
+
+    name: str
+    outcome: Outcome
+    measured: str
+    """What was found, in words with the number and its unit, e.g. ``"0.134 against 0.071"``."""
+    threshold: str
+    """What had to hold, e.g. ``"above popularity"``."""
+    remedy: str = ""
+    """What a person should do; shown where the outcome is not ``pass``."""
+    owner: str = ""
+    link: str = ""
+    """An anchor (``#drift``) or a page (``contracts.html``) with the details."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The first thing on the page. ``outcome`` is what the run decided, not something the page works out."""
+
+    outcome: Outcome
+    headline: str
+    """One sentence, e.g. ``"Published: 2,941 customers were each given up to 10 recommendations."``"""
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """Which run this is."""
+
+    run_id: str
+    as_of: date
+    started_at: datetime
+    source: str
+    """Where the data came from, in words (never a path of the machine), e.g. ``"simulated market, seed
+    7"``."""
+    source_format: str
+    preset: str
+    seed: int
+    config_sha256: str
+    code_version: str
+    previous_run: str | Absent
+    """The published run this one is compared with."""
+    further: Facts = ()
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number that says how much work the run did."""
+
+    label: str
+    value: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What stands beside every metric: without it a number means nothing."""
+
+    split: str
+    """E.g. ``"trained on trades up to 2020-12-31, scored on 2021-01-01 to 2021-06-30"``."""
+    candidates: str
+    """E.g. ``"all 780 assets the customer does not hold; no sampled negatives"``."""
+    relevant: str
+    """E.g. ``"assets bought for the first time in the scoring window"``."""
+    population: str
+    """E.g. ``"customers with at least one earlier buy and at least one relevant asset"``."""
+    n_customers: int
+    n_relevant: int
+    n_items: int
+    cutoff: int = 10
+
+
+@dataclass(frozen=True)
+class RankingEvidence:
+    """How well the rankings meet what customers bought next."""
+
+    protocol: Protocol
+    summary: pl.DataFrame
+    """What :func:`reports.ranking.summarise` returns, as it is."""
+    served_model: str
+    """The model whose recommendations are published (a value of the summary's ``model`` column)."""
+    baseline: str = "popularity"
+
+
+@dataclass(frozen=True)
+class AttentionEvidence:
+    """Attention of sample customers, one row a customer and holding (and candidate, if given).
+
+    ``table`` columns: ``customer`` str (pseudonym), ``holding`` str (asset name or id), ``weight`` f64 in
+    [0, 1]; optional ``candidate`` str (the recommendation the weight belongs to; weights are averaged over
+    candidates in the picture). Weights of one customer and candidate sum to 1.
+    """
+
+    model: str
+    table: pl.DataFrame
+    how: str = "Mean over heads; several trades in one asset are summed."
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """Erasing the most attended holding against erasing a random one, paired by recommendation."""
+
+    model: str
+    n: int
+    """Recommendations compared."""
+    drop_attended: float
+    """Mean fall of the recommendation's score when the most attended holding is erased, in score units."""
+    drop_random: float
+    difference: float
+    difference_low: float
+    difference_high: float
+    """The 95 % bootstrap interval of the paired difference."""
+    share_attended_larger: float
+    """Share of recommendations where erasing the attended holding hurt more."""
+    better_than_random: bool
+    protocol: str = ""
+    """How the sample was drawn and erased."""
+
+
+@dataclass(frozen=True)
+class TrainingEvidence:
+    """One fit. ``curve`` columns: ``step`` i64, ``epoch`` i64, ``learning_rate`` f64, ``loss`` f64."""
+
+    model: str
+    curve: pl.DataFrame
+    settings: Facts = ()
+
+
+@dataclass(frozen=True)
+class FileFact:
+    """One file that went in or came out."""
+
+    role: Literal["input", "output"]
+    name: str
+    """Relative to the source or to the run, never a path of the machine."""
+    bytes: int
+    sha256: str
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Wall time of one step in seconds; peak resident memory in MiB where it was measured."""
+
+    step: str
+    seconds: float
+    peak_mib: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Everything the evidence pages of one run show. Lists its sections in the order of the page."""
+
+    verdict: Verdict
+    run: RunFacts
+    counts: tuple[Count, ...]
+
+    ranking: RankingEvidence | Absent
+
+    contracts: tuple[Mapping[str, Any], ...] | Absent
+    """The list in ``contracts/verdicts.json``: one mapping a table, the fields of a TableVerdict."""
+    reconciliation: pl.DataFrame | Absent
+    """Derived against delivered holdings: ``kind`` str (what kind of difference), ``pairs`` i64 (customer
+    and asset)."""
+
+    recommendations: pl.DataFrame | Absent
+    """Sample lines: ``customer`` str (pseudonym), ``rank`` i64, ``asset_id`` str, ``asset_name`` str,
+    ``score`` f64, ``reason`` str (the sentence); optional ``profile`` str (shown beside the customer)."""
+    exclusions: pl.DataFrame | Absent
+    """Removed candidates: ``rule_id`` str, ``reason`` str, ``candidates`` i64 (customer and asset pairs
+    removed by it), ``customers`` i64 (customers it touched)."""
+
+    attention: AttentionEvidence | Absent
+    faithfulness: tuple[Faithfulness, ...] | Absent
+    training: tuple[TrainingEvidence, ...] | Absent
+
+    drift: tuple[DriftVerdict, ...] | Absent
+
+    regimes: pl.DataFrame | Absent
+    """The market regime over time: ``date`` date, ``regime`` str (bull, bear, neutral), ``level`` f64
+    (market index)."""
+
+    files: tuple[FileFact, ...] | Absent
+    timings: tuple[Timing, ...] | Absent
+    config: Facts | Absent
+    """Every setting and its value."""
+    packages: Facts | Absent
+    """Every package that matters and its version."""
