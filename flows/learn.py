@@ -9,14 +9,14 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 import torch
-from torch import Tensor
-
-from data_contracts.errors import TrainingError
-from flows.config import ModelKind, RunConfig
 from lightning_modules.evaluation import rank_tables
 from lightning_modules.fit import ModelSpec, TrainSettings, fit, load_ranker
 from lightning_modules.histories import Histories, HistoryBatch
 from lightning_modules.popularity import popularity_scores
+from torch import Tensor
+
+from data_contracts.errors import TrainingError
+from flows.config import ModelKind, RunConfig
 from reports.ranking import Ranking, summarise
 
 log = logging.getLogger("nightfolio")
@@ -58,7 +58,9 @@ def relevant_pairs(snapshot: Path, histories: Histories, cut: date, as_of: date)
 
     Assets outside the catalogue of the cut, and customers with no history, are not asked for: nobody could know them.
     """
-    buys = pl.scan_parquet(snapshot / "transactions.parquet").filter((pl.col("side") == "buy") & (pl.col("date") <= as_of))
+    buys = pl.scan_parquet(snapshot / "transactions.parquet").filter(
+        (pl.col("side") == "buy") & (pl.col("date") <= as_of)
+    )
     pairs = (
         buys.group_by("customer_id", "asset_id")
         .agg(pl.col("date").min())
@@ -70,7 +72,9 @@ def relevant_pairs(snapshot: Path, histories: Histories, cut: date, as_of: date)
     customers = pl.DataFrame({"customer_id": histories.customer_ids}).with_columns(
         customer=pl.int_range(pl.len(), dtype=pl.Int32), length=pl.Series(torch.as_tensor(lengths).numpy())
     )
-    items = pl.DataFrame({"asset_id": histories.asset_ids}).with_columns(item=pl.int_range(1, pl.len() + 1, dtype=pl.Int32))
+    items = pl.DataFrame({"asset_id": histories.asset_ids}).with_columns(
+        item=pl.int_range(1, pl.len() + 1, dtype=pl.Int32)
+    )
     return (
         pairs.join(customers.filter(pl.col("length") > 0), on="customer_id")
         .join(items, on="asset_id")
@@ -79,7 +83,15 @@ def relevant_pairs(snapshot: Path, histories: Histories, cut: date, as_of: date)
     )
 
 
-def evaluate_models(config: RunConfig, snapshot: Path, histories_dir: Path, models: dict[str, Path], cut: date, as_of: date, out: Path) -> Path:
+def evaluate_models(
+    config: RunConfig,
+    snapshot: Path,
+    histories_dir: Path,
+    models: dict[str, Path],
+    cut: date,
+    as_of: date,
+    out: Path,
+) -> Path:
     """Rank tables of every model and of popularity, and ``metrics.parquet`` (:func:`reports.ranking.summarise`).
 
     Raises TrainingError where nobody bought anything new in the horizon.
@@ -103,15 +115,29 @@ def evaluate_models(config: RunConfig, snapshot: Path, histories_dir: Path, mode
         score = score_popularity if name == POPULARITY else load_ranker(models[name], histories_dir).score
         with torch.inference_mode():
             relevant, top = rank_tables(
-                score, histories, pairs["customer"].to_numpy(), pairs["item"].to_numpy(), k=config.evaluate.k, max_length=config.model.max_length
+                score,
+                histories,
+                pairs["customer"].to_numpy(),
+                pairs["item"].to_numpy(),
+                k=config.evaluate.k,
+                max_length=config.model.max_length,
             )
         pq.write_table(relevant, out / f"{name}.relevant.parquet")
         pq.write_table(top, out / f"{name}.top.parquet")
         rankings[name] = Ranking(_frame(relevant), _frame(top))
     segments = pl.read_parquet(histories_dir / "customers.parquet").select(
-        pl.int_range(pl.len(), dtype=pl.Int32).alias("customer"), "customer_type", "risk_level", pl.col("n_buys").cast(pl.Int64).alias("history_length")
+        pl.int_range(pl.len(), dtype=pl.Int32).alias("customer"),
+        "customer_type",
+        "risk_level",
+        pl.col("n_buys").cast(pl.Int64).alias("history_length"),
     )
-    metrics = summarise(rankings, segments, n_items=histories.n_items, cutoffs=(5, config.evaluate.k) if config.evaluate.k > 5 else (config.evaluate.k,), seed=config.seed)
+    metrics = summarise(
+        rankings,
+        segments,
+        n_items=histories.n_items,
+        cutoffs=(5, config.evaluate.k) if config.evaluate.k > 5 else (config.evaluate.k,),
+        seed=config.seed,
+    )
     metrics.write_parquet(out / "metrics.parquet")
     return out
 

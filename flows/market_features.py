@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 
-def price_features(prices: pl.DataFrame, cut: date, momentum_days: Sequence[int], stale_days: int) -> pl.DataFrame:
+def price_features(
+    prices: pl.DataFrame, cut: date, momentum_days: Sequence[int], stale_days: int
+) -> pl.DataFrame:
     """Per asset: ``last_close`` (EUR), ``price_age`` (days), ``volatility`` (yearly), ``momentum_N`` (log return).
 
     Closes may be sparse. A return between two closes ``g`` days apart counts as variance over ``g`` days; a momentum
@@ -58,7 +60,11 @@ def popularity_features(buys: pl.DataFrame, cut: date, days: Sequence[int]) -> p
     """Per asset: ``log(1 + distinct buyers)`` in the ``days`` up to the cut, one column ``buyers_N`` a window."""
     return buys.group_by("asset_id").agg(
         *(
-            pl.col("customer_id").filter(pl.col("date") > cut - timedelta(days=window)).n_unique().log1p().alias(f"buyers_{window}")
+            pl.col("customer_id")
+            .filter(pl.col("date") > cut - timedelta(days=window))
+            .n_unique()
+            .log1p()
+            .alias(f"buyers_{window}")
             for window in days
         )
     )
@@ -108,7 +114,9 @@ def market_regime(prices: pl.DataFrame, window_days: int, threshold: float, stal
     )
 
 
-def encode(frame: pl.DataFrame, categories: Sequence[str], numbers: Sequence[str], most: int = 12) -> tuple[Floats, list[str]]:
+def encode(
+    frame: pl.DataFrame, categories: Sequence[str], numbers: Sequence[str], most: int = 12
+) -> tuple[Floats, list[str]]:
     """Float matrix ``[rows, F]`` and its column names.
 
     Categories become one column for each of their ``most`` commonest values (ties by name). Numbers are standardised
@@ -127,7 +135,9 @@ def encode(frame: pl.DataFrame, categories: Sequence[str], numbers: Sequence[str
         if not known.any():
             continue
         mean, spread = values[known].mean(), values[known].std()
-        scaled = np.where(known, (np.where(known, values, mean) - mean) / (spread if spread > 1e-12 else 1.0), 0.0)
+        scaled = np.where(
+            known, (np.where(known, values, mean) - mean) / (spread if spread > 1e-12 else 1.0), 0.0
+        )
         columns.append(np.clip(scaled, -5, 5).astype(np.float32))
         names.append(name)
         if not known.all():
@@ -136,5 +146,3 @@ def encode(frame: pl.DataFrame, categories: Sequence[str], numbers: Sequence[str
     if not columns:
         return np.zeros((frame.height, 0), np.float32), names
     return np.ascontiguousarray(np.stack(columns, axis=1)), names
-
-

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from reports.spreadsheet import write_csv
 
 from flows.artifact import file_sha256
 from flows.night import Night
-from reports.spreadsheet import write_csv
 
 PACKAGES = (
     "torch",
@@ -60,8 +60,12 @@ def code_version() -> dict[str, str]:
                 digest.update(f"{file.relative_to(root).as_posix()}\0{file_sha256(file)}\n".encode())
     version = {"nightfolio": importlib.metadata.version("nightfolio"), "source_sha256": digest.hexdigest()}
     if (root / ".git").exists() and shutil.which("git"):
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-        changed = subprocess.run(["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=False)
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False
+        )
+        changed = subprocess.run(
+            ["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=False
+        )
         if commit.returncode == 0:
             version["git_commit"] = commit.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
     return version
@@ -75,7 +79,9 @@ def package_versions() -> dict[str, str]:
 def steps(night: Night) -> list[dict[str, Any]]:
     """What :meth:`Night.step` measured so far."""
     path = night.folder / "steps.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return (
+        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    )
 
 
 def input_files(night: Night) -> list[dict[str, Any]]:
@@ -91,7 +97,11 @@ def write_manifest(night: Night, kind: str) -> Path:
     shutil.rmtree(night.folder / "work", ignore_errors=True)
     previous = night.store.current()
     outputs = [
-        {"path": file.relative_to(night.folder).as_posix(), "bytes": file.stat().st_size, "sha256": file_sha256(file)}
+        {
+            "path": file.relative_to(night.folder).as_posix(),
+            "bytes": file.stat().st_size,
+            "sha256": file_sha256(file),
+        }
         for file in sorted(night.folder.rglob("*"))
         if file.is_file()
     ]
@@ -109,7 +119,11 @@ def write_manifest(night: Night, kind: str) -> Path:
         "code": code_version(),
         "packages": package_versions(),
         "python": sys.version.split()[0],
-        "machine": {"system": platform.system(), "processor": platform.machine(), "threads": night.config.threads},
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "threads": night.config.threads,
+        },
         "previous": None
         if previous is None
         else {"run_id": previous.name, "manifest_sha256": file_sha256(previous / "manifest.json")},

@@ -12,14 +12,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from numpy.typing import NDArray
-
-from flows.config import RunConfig
-from flows.suitability import NO_LIMIT, PAIR_RULES, RISK_LEVELS, asset_exclusions, asset_risk_class
 from lightning_modules.explanations import attention_table, faithfulness
 from lightning_modules.fit import load_ranker
 from lightning_modules.histories import Histories
 from lightning_modules.popularity import popularity_scores
+from numpy.typing import NDArray
+
+from flows.config import RunConfig
+from flows.suitability import NO_LIMIT, PAIR_RULES, RISK_LEVELS, asset_exclusions, asset_risk_class
 
 BATCH = 512
 FALLBACK_DAYS = 90
@@ -28,7 +28,15 @@ NAMED_HOLDINGS = 3
 Ints = NDArray[np.int64]
 
 
-def recommend(config: RunConfig, run_id: str, as_of: date, snapshot: Path, histories_dir: Path, model_dir: Path, out: Path) -> Path:
+def recommend(
+    config: RunConfig,
+    run_id: str,
+    as_of: date,
+    snapshot: Path,
+    histories_dir: Path,
+    model_dir: Path,
+    out: Path,
+) -> Path:
     """Writes to ``out``: recommendations, exclusions, asset_exclusions, attention (Parquet) and faithfulness.json.
 
     A customer with a history is ranked by the model; one without is offered what most customers bought in the last
@@ -37,26 +45,50 @@ def recommend(config: RunConfig, run_id: str, as_of: date, snapshot: Path, histo
     torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
     histories = Histories.open(histories_dir)
-    items = pl.read_parquet(histories_dir / "items.parquet").with_columns(item=pl.int_range(1, pl.len() + 1, dtype=pl.Int32))
-    customers = pl.read_parquet(histories_dir / "customers.parquet").with_columns(customer=pl.int_range(pl.len(), dtype=pl.Int32))
-    items = items.join(asset_risk_class(items, config.recommend), on="asset_id", how="left", maintain_order="left")
+    items = pl.read_parquet(histories_dir / "items.parquet").with_columns(
+        item=pl.int_range(1, pl.len() + 1, dtype=pl.Int32)
+    )
+    customers = pl.read_parquet(histories_dir / "customers.parquet").with_columns(
+        customer=pl.int_range(pl.len(), dtype=pl.Int32)
+    )
+    items = items.join(
+        asset_risk_class(items, config.recommend), on="asset_id", how="left", maintain_order="left"
+    )
     removed = asset_exclusions(items, snapshot / "restricted.parquet", as_of, config.recommend)
     removed.write_parquet(out / "asset_exclusions.parquet")
 
-    top, pair_counts = _rank(config, histories, histories_dir, model_dir, snapshot, items, customers, removed, as_of, out)
+    top, pair_counts = _rank(
+        config, histories, histories_dir, model_dir, snapshot, items, customers, removed, as_of, out
+    )
     has_history = (customers["n_buys"] > 0).to_numpy()
     table, proof = _explain(config, histories, histories_dir, model_dir, top, has_history)
     table.write_parquet(out / "attention.parquet")
     (out / "faithfulness.json").write_text(json.dumps(proof, indent=2), encoding="utf-8")
     (out / "exclusion_counts.json").write_text(json.dumps(pair_counts, indent=2), encoding="utf-8")
 
-    rows = top.join(items.select("item", "asset_id", "asset_name", "asset_class", "sector", "asset_risk", "risk_source"), on="item", maintain_order="left").join(
-        customers.select("customer", "customer_id", "risk_level", "risk_predicted"), on="customer", maintain_order="left"
+    rows = top.join(
+        items.select("item", "asset_id", "asset_name", "asset_class", "sector", "asset_risk", "risk_source"),
+        on="item",
+        maintain_order="left",
+    ).join(
+        customers.select("customer", "customer_id", "risk_level", "risk_predicted"),
+        on="customer",
+        maintain_order="left",
     )
-    holdings = pl.scan_parquet(snapshot / "holdings.parquet").select("customer_id", "asset_id", "status").collect()
+    holdings = (
+        pl.scan_parquet(snapshot / "holdings.parquet").select("customer_id", "asset_id", "status").collect()
+    )
     reasons = _reasons(table, items, customers, holdings, bool(proof.get("better_than_random", False)))
-    recent = popularity_scores(histories, since_day=(as_of - timedelta(days=FALLBACK_DAYS)).toordinal() - date(1970, 1, 1).toordinal())
-    buyers = pl.DataFrame({"item": np.arange(1, histories.n_items + 1, dtype=np.int32), "buyers": recent.numpy().astype(np.int64)})
+    recent = popularity_scores(
+        histories,
+        since_day=(as_of - timedelta(days=FALLBACK_DAYS)).toordinal() - date(1970, 1, 1).toordinal(),
+    )
+    buyers = pl.DataFrame(
+        {
+            "item": np.arange(1, histories.n_items + 1, dtype=np.int32),
+            "buyers": recent.numpy().astype(np.int64),
+        }
+    )
     fallback = pl.format(
         "No purchase history yet: one of the assets allowed for this customer that most customers bought in the last {} days ({} buyers).",
         pl.lit(FALLBACK_DAYS),
@@ -67,7 +99,9 @@ def recommend(config: RunConfig, run_id: str, as_of: date, snapshot: Path, histo
         .join(buyers, on="item", how="left", maintain_order="left")
         .with_columns(pl.lit(run_id).alias("run_id"), pl.lit(as_of).alias("as_of"))
         .with_columns(
-            model_id=pl.when(pl.col("reason").is_null()).then(pl.lit("recent_popularity")).otherwise(pl.lit(config.recommend.model)),
+            model_id=pl.when(pl.col("reason").is_null())
+            .then(pl.lit("recent_popularity"))
+            .otherwise(pl.lit(config.recommend.model)),
             explanation=pl.when(pl.col("reason").is_null())
             .then(pl.lit("popularity"))
             .when(pl.lit(bool(proof.get("better_than_random", False))))
@@ -117,7 +151,9 @@ def _rank(
     model = load_ranker(model_dir, histories_dir)
     open_to_all = ~items["asset_id"].is_in(removed["asset_id"].unique().to_list()).to_numpy()  # [N]
     asset_risk = items["asset_risk"].to_numpy().astype(np.int8)  # [N]
-    profile = customers["risk_level"].replace_strict(RISK_LEVELS, default=NO_LIMIT, return_dtype=pl.Int8).to_numpy()  # [C]
+    profile = (
+        customers["risk_level"].replace_strict(RISK_LEVELS, default=NO_LIMIT, return_dtype=pl.Int8).to_numpy()
+    )  # [C]
     pairs = (
         pl.scan_parquet(snapshot / "holdings.parquet")
         .select("customer_id", "asset_id", held=pl.col("status") == "held")
@@ -131,7 +167,13 @@ def _rank(
     popular = popularity_scores(histories, since_day=since).numpy().astype(np.float32)
     asset_ids = pa.array(items["asset_id"].to_list())
     rule_ids = pa.array(list(PAIR_RULES))
-    schema = pa.schema([("customer_id", pa.string()), ("asset_id", pa.dictionary(pa.int32(), pa.string())), ("rule_id", pa.dictionary(pa.int8(), pa.string()))])
+    schema = pa.schema(
+        [
+            ("customer_id", pa.string()),
+            ("asset_id", pa.dictionary(pa.int32(), pa.string())),
+            ("rule_id", pa.dictionary(pa.int8(), pa.string())),
+        ]
+    )
     counts: dict[str, dict[str, int]] = {rule: {"candidates": 0, "customers": 0} for rule in PAIR_RULES}
     parts: list[pl.DataFrame] = []
     k = config.recommend.k
@@ -140,7 +182,12 @@ def _rank(
         for chosen in _batches(histories.n_customers):
             low, high = int(chosen[0]), int(chosen[-1]) + 1
             with torch.inference_mode():
-                scores = model.score(histories.batch(torch.from_numpy(chosen), max_length=config.model.max_length)).float().numpy().copy()
+                scores = (
+                    model.score(histories.batch(torch.from_numpy(chosen), max_length=config.model.max_length))
+                    .float()
+                    .numpy()
+                    .copy()
+                )
             scores[lengths[low:high] == 0] = popular
             first, last = np.searchsorted(owner, [low, high])
             broken = np.zeros((3, high - low, histories.n_items), bool)  # rule, customer, candidate
@@ -149,7 +196,9 @@ def _rank(
             broken[0, rows[now], column[first:last][now]] = True
             broken[1, rows[~now], column[first:last][~now]] = True
             broken[2] = asset_risk[None, :] > profile[low:high, None]
-            forbidden = broken[0] | broken[2] | (broken[1] if not config.recommend.offer_previously_held else False)
+            forbidden = (
+                broken[0] | broken[2] | (broken[1] if not config.recommend.offer_previously_held else False)
+            )
             if config.recommend.offer_previously_held:
                 broken[1] = False
             scores[forbidden | ~open_to_all[None, :]] = -np.inf
@@ -192,7 +241,12 @@ def _batches(total: int) -> Iterator[Ints]:
 
 
 def _explain(
-    config: RunConfig, histories: Histories, histories_dir: Path, model_dir: Path, top: pl.DataFrame, has_history: NDArray[np.bool_]
+    config: RunConfig,
+    histories: Histories,
+    histories_dir: Path,
+    model_dir: Path,
+    top: pl.DataFrame,
+    has_history: NDArray[np.bool_],
 ) -> tuple[pl.DataFrame, dict[str, object]]:
     """Attention of every recommendation over the customer's holdings, and its measured faithfulness on a sample."""
     model = load_ranker(model_dir, histories_dir)
@@ -211,7 +265,13 @@ def _explain(
     return frame, dict(proof)
 
 
-def _reasons(attention: pl.DataFrame, items: pl.DataFrame, customers: pl.DataFrame, holdings: pl.DataFrame, faithful: bool) -> pl.DataFrame:
+def _reasons(
+    attention: pl.DataFrame,
+    items: pl.DataFrame,
+    customers: pl.DataFrame,
+    holdings: pl.DataFrame,
+    faithful: bool,
+) -> pl.DataFrame:
     """``customer, item, reason, reason_assets, reason_weights``: the holdings that carried most attention, in words."""
     named = (
         attention.sort(["customer", "candidate", "weight", "item"], descending=[False, False, True, False])
@@ -229,7 +289,11 @@ def _reasons(attention: pl.DataFrame, items: pl.DataFrame, customers: pl.DataFra
             )
         )
     )
-    tail = "." if faithful else ". Attention was not shown to be better than chance as an explanation in this run."
+    tail = (
+        "."
+        if faithful
+        else ". Attention was not shown to be better than chance as an explanation in this run."
+    )
     return (
         named.group_by("customer", "candidate", maintain_order=True)
         .agg(
@@ -240,7 +304,9 @@ def _reasons(attention: pl.DataFrame, items: pl.DataFrame, customers: pl.DataFra
         .select(
             "customer",
             pl.col("candidate").alias("item"),
-            pl.format("Attention rested on the customer's purchases of {}{}", pl.col("words"), pl.lit(tail)).alias("reason"),
+            pl.format(
+                "Attention rested on the customer's purchases of {}{}", pl.col("words"), pl.lit(tail)
+            ).alias("reason"),
             "reason_assets",
             "reason_weights",
         )

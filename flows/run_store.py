@@ -32,7 +32,16 @@ from typing import Any
 from data_contracts.errors import LeaseHeld, RunNotFound, StorageError
 
 RUN_NAME = re.compile(r"\d{4}-\d{2}-\d{2}-\d{2,}")
-_STORAGE_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+_STORAGE_ERRNO = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EEXIST,
+}
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,10 @@ class RunStore:
             as_of = date.fromisoformat(folder.name[:10])
             with contextlib.suppress(LeaseHeld), self.lease(as_of):
                 if folder.exists():
-                    self.fail(folder, {"step": "unknown", "error": "the process died", "remedy": "run the night again"})
+                    self.fail(
+                        folder,
+                        {"step": "unknown", "error": "the process died", "remedy": "run the night again"},
+                    )
                     swept.append(folder.name)
         return swept
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from prefect import serve
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import EntrypointType
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.schedules import Cron
 
 from flows.config import load_config
@@ -18,7 +18,9 @@ from flows.train import train
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
 
 
-def deployments(preset: str, source: Path | None, settings: dict[str, Any], home: Path) -> list[RunnerDeployment]:
+def deployments(
+    preset: str, source: Path | None, settings: dict[str, Any], home: Path
+) -> list[RunnerDeployment]:
     """The nightly deployment (cron and time zone from the config) and the ad hoc training deployment."""
     schedule = load_config(preset, source=source, settings=settings).schedule
     parameters: dict[str, Any] = {"preset": preset, "settings": settings, "home": str(home.absolute())}

@@ -48,12 +48,23 @@ def asset_risk_class(items: pl.DataFrame, settings: RecommendConfig) -> pl.DataF
     declared = pl.col("risk_class").is_not_null()
     return items.select(
         "asset_id",
-        asset_risk=pl.when(declared).then(pl.col("risk_class").cast(pl.Int64)).when(volatile.fill_null(False)).then(pl.lit(4, dtype=pl.Int64)).otherwise(policy).cast(pl.Int8),
-        risk_source=pl.when(declared).then(pl.lit("declared")).when(volatile.fill_null(False)).then(pl.lit("volatility")).otherwise(pl.lit("policy")),
+        asset_risk=pl.when(declared)
+        .then(pl.col("risk_class").cast(pl.Int64))
+        .when(volatile.fill_null(False))
+        .then(pl.lit(4, dtype=pl.Int64))
+        .otherwise(policy)
+        .cast(pl.Int8),
+        risk_source=pl.when(declared)
+        .then(pl.lit("declared"))
+        .when(volatile.fill_null(False))
+        .then(pl.lit("volatility"))
+        .otherwise(pl.lit("policy")),
     )
 
 
-def asset_exclusions(items: pl.DataFrame, restricted: Path, as_of: date, settings: RecommendConfig) -> pl.DataFrame:
+def asset_exclusions(
+    items: pl.DataFrame, restricted: Path, as_of: date, settings: RecommendConfig
+) -> pl.DataFrame:
     """``asset_id, rule_id, detail``: one row an asset and rule it breaks, for every customer alike.
 
     A watch-list entry excludes nobody; a restricted one counts from valid_from to valid_to, both included.
@@ -66,7 +77,9 @@ def asset_exclusions(items: pl.DataFrame, restricted: Path, as_of: date, setting
     untraded = items.filter(pl.col("price_age").is_null() | (age < oldest)).select(
         "asset_id",
         rule_id=pl.lit("not_tradable"),
-        detail=pl.when(pl.col("price_age").is_null()).then(pl.lit("never priced")).otherwise(pl.lit("last close ") + age.cast(pl.Date).cast(pl.String)),
+        detail=pl.when(pl.col("price_age").is_null())
+        .then(pl.lit("never priced"))
+        .otherwise(pl.lit("last close ") + age.cast(pl.Date).cast(pl.String)),
     )
     on_list = pl.DataFrame(schema={"asset_id": pl.String, "rule_id": pl.String, "detail": pl.String})
     if restricted.exists():

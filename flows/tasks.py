@@ -12,7 +12,10 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows import evidence, ingest as landing, learn, publish as publishing, recommend as offering
+from flows import evidence, learn
+from flows import ingest as landing
+from flows import publish as publishing
+from flows import recommend as offering
 from flows.artifact import Artifact
 from flows.config import ModelKind
 from flows.histories import build_histories
@@ -30,7 +33,13 @@ def _file_system_hiccup(task: object, run: object, state: object) -> bool:
     return False
 
 
-@task(retries=2, retry_delay_seconds=5, retry_condition_fn=_file_system_hiccup, cache_policy=NO_CACHE, persist_result=False)
+@task(
+    retries=2,
+    retry_delay_seconds=5,
+    retry_condition_fn=_file_system_hiccup,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def ingest(night: Night) -> Artifact:
     """Landing files to typed tables."""
     with night.step("ingest"):
@@ -67,7 +76,9 @@ def evaluate(night: Night, snapshot: Artifact, past: Artifact, models: dict[str,
         paths = {kind: model.open() for kind, model in models.items()}
         out = night.folder / "evaluation"
         return Artifact.of(
-            learn.evaluate_models(night.config, snapshot.open(), past.open(), paths, night.evaluation_cut, night.as_of, out)
+            learn.evaluate_models(
+                night.config, snapshot.open(), past.open(), paths, night.evaluation_cut, night.as_of, out
+            )
         )
 
 
@@ -77,7 +88,9 @@ def recommend(night: Night, snapshot: Artifact, present: Artifact, model: Artifa
     with night.step("recommend"):
         out = night.folder / "recommendations"
         return Artifact.of(
-            offering.recommend(night.config, night.run_id, night.as_of, snapshot.open(), present.open(), model.open(), out)
+            offering.recommend(
+                night.config, night.run_id, night.as_of, snapshot.open(), present.open(), model.open(), out
+            )
         )
 
 

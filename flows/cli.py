@@ -1,0 +1,200 @@
+"""The command line: ``nightfolio --help`` explains itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from data_contracts.errors import NightfolioError
+from flows import show_runs
+from flows.config import RunConfig, load_config, parse_setting, preset_names
+from flows.run_store import RunStore
+
+app = typer.Typer(
+    name="nightfolio",
+    help="Every night: holdings, trades and market data in; portfolio recommendations that a compliance officer can sign out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(highlight=False)
+
+Home = Annotated[
+    Path, typer.Option(envvar="NIGHTFOLIO_HOME", help="Where runs are made, published and found again.")
+]
+Preset = Annotated[
+    str, typer.Option(help=f"One of {', '.join(preset_names())}, or the path of a .toml file.")
+]
+Source = Annotated[Path | None, typer.Option(help="Landing folder, for presets that read one.")]
+AsOf = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day as of which everything is known.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="section.field=value; repeatable. `nightfolio settings` lists them."),
+]
+Run = Annotated[str | None, typer.Option("--run", help="Run id; by default the newest published one.")]
+DEFAULT_HOME = Path("nightfolio_home")
+
+
+def _overrides(settings: list[str] | None) -> dict[str, Any]:
+    return dict(parse_setting(text) for text in settings or [])
+
+
+def _day(as_of: datetime | None) -> date | None:
+    return as_of.date() if as_of else None
+
+
+def _prepare(home: Path) -> Path:
+    """Checks the home, points the orchestrator at it and makes progress visible. Runs before Prefect is imported."""
+    store = RunStore(home)
+    os.environ.setdefault("PREFECT_HOME", str(store.home / "prefect"))
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    log = logging.getLogger("nightfolio")
+    log.handlers, log.propagate = [handler], False
+    log.setLevel(logging.INFO)
+    return store.home
+
+
+@app.command()
+def nightly(
+    preset: Preset = "default",
+    source: Source = None,
+    as_of: AsOf = None,
+    home: Home = DEFAULT_HOME,
+    settings: Settings = None,
+) -> None:
+    """Run one night: ingest, check, train, evaluate, recommend, report, publish."""
+    overrides = _overrides(settings)
+    load_config(
+        preset, source=source, as_of=_day(as_of), settings=overrides
+    )  # refuse a bad setting before anything starts
+    place = _prepare(home)
+    from flows.nightly import nightly as night
+
+    run = night(preset, source, _day(as_of), overrides, place)
+    show_runs.print_night(console, run)
+
+
+@app.command()
+def train(
+    preset: Preset = "default",
+    source: Source = None,
+    as_of: AsOf = None,
+    home: Home = DEFAULT_HOME,
+    settings: Settings = None,
+) -> None:
+    """Train and evaluate without publishing anything."""
+    overrides = _overrides(settings)
+    load_config(preset, source=source, as_of=_day(as_of), settings=overrides)
+    place = _prepare(home)
+    from flows.train import train as training
+
+    run = training(preset, source, _day(as_of), overrides, place)
+    show_runs.print_metrics(console, run)
+    console.print(f"\nrun {run.name}  models and metrics under {run}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[str | None, typer.Argument(help="Run id; by default the newest published one.")] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Load a run's models, score them again and print every metric by segment."""
+    folder = RunStore(home).find(run)
+    from flows.evaluate_again import evaluate_again
+
+    same = evaluate_again(folder)
+    show_runs.print_metrics(console, folder, segments=True)
+    console.print(
+        "scored again from the stored weights: "
+        + ("equal to the recorded metrics" if same else "[bold red]DIFFERS from the recorded metrics")
+    )
+    if not same:
+        raise typer.Exit(1)
+
+
+@app.command()
+def explain(
+    customer: Annotated[str, typer.Argument(help="Customer id as in the source.")],
+    run: Run = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Say what a customer was recommended, why, and what was held back by which rule."""
+    show_runs.print_explanation(console, RunStore(home).find(run), customer)
+
+
+@app.command()
+def runs(home: Home = DEFAULT_HOME) -> None:
+    """List every run of the home: published, trained, failed and in the making."""
+    show_runs.print_runs(console, RunStore(home))
+
+
+@app.command()
+def show(
+    run: Annotated[str | None, typer.Argument(help="Run id; by default the newest published one.")] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Show one run: counts, metrics, steps, files; for a failed one, why it stopped."""
+    show_runs.print_run(console, RunStore(home).find(run))
+
+
+@app.command()
+def settings() -> None:
+    """List every setting with its type, bounds, default and meaning."""
+    show_runs.print_settings(console, RunConfig)
+
+
+@app.command()
+def simulate(preset: Preset = "default", home: Home = DEFAULT_HOME, settings: Settings = None) -> None:
+    """Generate the simulated market's landing folder, with its known truth beside it, and say where it is."""
+    config = load_config(preset, settings=_overrides(settings))
+    from flows.ingest import simulated_folder
+
+    console.print(str(simulated_folder(config.simulation, RunStore(home).home)), soft_wrap=True)
+
+
+@app.command()
+def serve(
+    preset: Preset = "default", source: Source = None, home: Home = DEFAULT_HOME, settings: Settings = None
+) -> None:
+    """Register the nightly and the training deployment on a Prefect server and run what it triggers.
+
+    The server is the one that PREFECT_API_URL names; `prefect server start` starts one.
+    """
+    overrides = _overrides(settings)
+    load_config(preset, source=source, settings=overrides)
+    place = _prepare(home)
+    from flows.schedule import serve_deployments
+
+    serve_deployments(preset, source, overrides, place)
+
+
+def main(run: Callable[[], object] = app) -> None:
+    """Entry point: an error made for people is printed for people, and exits with status 2."""
+    try:
+        run()
+    except NightfolioError as error:
+        Console(stderr=True, highlight=False).print(
+            f"[bold red]stopped:[/] {_plain(str(error))}", soft_wrap=True
+        )
+        raise SystemExit(2) from None
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+if __name__ == "__main__":
+    main()

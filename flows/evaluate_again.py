@@ -1,0 +1,49 @@
+"""Scores a finished run's models again, from its stored weights, histories and snapshot."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from data_contracts.errors import RunNotFound
+from flows.config import RunConfig
+from flows.learn import evaluate_models
+
+
+def stored_config(run: Path) -> tuple[RunConfig, dict[str, str]]:
+    """The settings and the dates that a run's manifest recorded. Raises RunNotFound where it has none."""
+    path = run / "manifest.json"
+    if not path.exists():
+        raise RunNotFound(
+            f"run {run.name} has no manifest: it did not finish",
+            remedy="`nightfolio runs` shows which runs are whole",
+        )
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    settings = manifest["config"]
+    if settings["source"]["format"] != "simulated":
+        # The folder is not recorded, and scoring again does not read it.
+        settings["source"]["path"] = "."
+    return RunConfig.model_validate(settings), {"as_of": manifest["as_of"], "cut": manifest["evaluation_cut"]}
+
+
+def evaluate_again(run: Path) -> bool:
+    """Whether the metrics computed now equal the recorded ones, to the bit."""
+    config, dates = stored_config(run)
+    models: dict[str, Path] = {kind: run / "models" / f"{kind}-evaluated" for kind in config.train.models}
+    with tempfile.TemporaryDirectory() as scratch:
+        out = evaluate_models(
+            config,
+            run / "snapshot",
+            run / "histories" / "past",
+            models,
+            date.fromisoformat(dates["cut"]),
+            date.fromisoformat(dates["as_of"]),
+            Path(scratch),
+        )
+        return pl.read_parquet(out / "metrics.parquet").equals(
+            pl.read_parquet(run / "evaluation" / "metrics.parquet")
+        )

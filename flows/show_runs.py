@@ -1,0 +1,239 @@
+"""What the command line prints about runs. Reads finished files only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pydantic import BaseModel
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from data_contracts.errors import RunNotFound
+from flows.run_store import RunStore
+from flows.suitability import RULES
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name.lstrip("<"), justify="left" if name.startswith("<") else "right")
+    return table
+
+
+def print_night(console: Console, run: Path) -> None:
+    """What a finished night says: as_of, counts, headline metrics, where the files are."""
+    manifest = _read(run / "manifest.json")
+    rows = pl.scan_parquet(run / "recommendations.parquet").select("customer_id").collect()
+    counts = rows.group_by("customer_id").len()
+    spread = f"{counts['len'].min()} to {counts['len'].max()}" if counts.height else "0"
+    console.print(f"\n[bold]Nightfolio {manifest['run_id']}[/]   as of {manifest['as_of']}")
+    console.print(f"{counts.height:,} customers got {rows.height:,} recommendations ({spread} each)\n")
+    print_metrics(console, run)
+    for label, name in (
+        ("recommendations", "recommendations.csv"),
+        ("", "recommendations.parquet"),
+        ("evidence", "evidence/index.html"),
+    ):
+        console.print(f"{label:<16}{run / name}", soft_wrap=True)
+
+
+def print_metrics(console: Console, run: Path, segments: bool = False) -> None:
+    """Metrics of every model, with the protocol above them."""
+    path = run / "evaluation" / "metrics.parquet"
+    if not path.exists():
+        raise RunNotFound(
+            f"run {run.name} has no metrics: it stopped before the evaluation",
+            remedy=f"`nightfolio show {run.name}` says why",
+        )
+    metrics = pl.read_parquet(path)
+    k = max(
+        int(name.split("_")[2])
+        for name in metrics.columns
+        if name.startswith("ndcg_at_") and name.count("_") == 2
+    )
+    manifest = _read(run / "manifest.json")
+    everyone = metrics.filter(pl.col("segment_kind") == "all")
+    console.print(
+        f"trained to {manifest['evaluation_cut']}, scored on first buys after it up to {manifest['as_of']}; full catalogue less what was bought before, "
+        f"no sampled negatives; {everyone['n_customers'][0]:,} customers, {everyone['n_relevant'][0]:,} relevant pairs",
+        style="dim",
+    )
+    table = _table(
+        "<model",
+        *(["<segment"] if segments else []),
+        "customers",
+        f"NDCG@{k}",
+        "95 % interval",
+        f"hit@{k}",
+        "AUC",
+        "coverage",
+        "gain over popularity",
+    )
+    for row in (metrics if segments else everyone).iter_rows(named=True):
+        gain = (
+            ""
+            if row["ndcg_gain"] is None
+            else f"{row['ndcg_gain']:+.4f} [{row['ndcg_gain_low']:+.4f}, {row['ndcg_gain_high']:+.4f}]"
+        )
+        name = "all" if row["segment_kind"] == "all" else f"{row['segment_kind']} {row['segment']}"
+        table.add_row(
+            row["model"],
+            *([name] if segments else []),
+            f"{row['n_customers']:,}",
+            f"{row[f'ndcg_at_{k}']:.4f}",
+            escape(f"[{row[f'ndcg_at_{k}_low']:.4f}, {row[f'ndcg_at_{k}_high']:.4f}]"),
+            f"{row[f'hit_at_{k}']:.3f}",
+            "" if row["auc"] is None else f"{row['auc']:.3f}",
+            f"{row[f'coverage_at_{k}']:.2f}",
+            escape(gain),
+        )
+    console.print(table)
+    console.print()
+
+
+def print_runs(console: Console, store: RunStore) -> None:
+    """One line a run, newest last."""
+    entries = store.runs()
+    if not entries:
+        console.print(f"no run yet under {store.home}; `nightfolio nightly` makes one", soft_wrap=True)
+        return
+    table = _table("<run", "<state", "<model", "NDCG", "recommendations", "<note")
+    for entry in entries:
+        model, ndcg, rows, note = "", "", "", "<- CURRENT" if entry.current else ""
+        if (entry.path / "failure.json").exists():
+            failure = _read(entry.path / "failure.json")
+            note = f"stopped at {failure['step']}: {failure['error'].splitlines()[0]}"
+        elif (entry.path / "manifest.json").exists():
+            model = _read(entry.path / "manifest.json")["config"]["recommend"]["model"]
+            metrics = pl.read_parquet(entry.path / "evaluation" / "metrics.parquet").filter(
+                (pl.col("segment_kind") == "all") & (pl.col("model") == model)
+            )
+            name = next(
+                column
+                for column in reversed(metrics.columns)
+                if column.startswith("ndcg_at_") and column.count("_") == 2
+            )
+            ndcg = f"{metrics[name][0]:.4f}" if metrics.height else ""
+            if entry.state == "published":
+                rows = f"{pl.scan_parquet(entry.path / 'recommendations.parquet').select(pl.len()).collect().item():,}"
+        table.add_row(entry.run_id, entry.state, model, ndcg, rows, escape(note))
+    console.print(table)
+
+
+def print_run(console: Console, run: Path) -> None:
+    """Everything worth knowing about one run on one screen."""
+    if (run / "failure.json").exists():
+        failure = _read(run / "failure.json")
+        console.print(
+            f"[bold red]{run.name} failed[/] at {failure['step']}\n{escape(failure['error'])}\n  remedy: {escape(failure['remedy'])}",
+            soft_wrap=True,
+        )
+        if (run / "contracts" / "verdicts.json").exists():
+            _print_contracts(console, run)
+        return
+    if not (run / "manifest.json").exists():
+        raise RunNotFound(f"run {run.name} is still in the making", remedy="wait for it to end")
+    manifest = _read(run / "manifest.json")
+    if manifest["kind"] == "night":
+        print_night(console, run)
+    else:
+        print_metrics(console, run)
+    _print_contracts(console, run)
+    steps = _table("<step", "seconds", "peak MiB")
+    for line in (run / "steps.jsonl").read_text(encoding="utf-8").splitlines():
+        step = json.loads(line)
+        steps.add_row(step["step"], f"{step['seconds']:.1f}", f"{step['peak_mib']:.0f}")
+    console.print(steps)
+    console.print(
+        f"\nsettings {manifest['config_sha256'][:12]}  code {manifest['code'].get('git_commit', manifest['code']['source_sha256'])[:12]}  "
+        f"{len(manifest['inputs'])} input files, {len(manifest['outputs'])} output files, hashed in {run / 'manifest.json'}",
+        soft_wrap=True,
+    )
+
+
+def _print_contracts(console: Console, run: Path) -> None:
+    table = _table(
+        "<table", "landed", "withheld", "read", "accepted", "quarantined", "<rules that caught something"
+    )
+    for verdict in _read(run / "contracts" / "verdicts.json"):
+        caught = ", ".join(
+            f"{rule['rule_id']} {rule['failed']:,} ({rule['outcome']})"
+            for rule in verdict["rules"]
+            if rule["outcome"] != "pass"
+        )
+        counts = (f"{verdict[name]:,}" for name in ("landed", "withheld", "read", "accepted", "quarantined"))
+        table.add_row(verdict["table"], *counts, caught)
+    console.print(table)
+    console.print()
+
+
+def print_explanation(console: Console, run: Path, customer: str) -> None:
+    """Recommendations of one customer with their reasons, and how many candidates each rule removed."""
+    path = run / "recommendations.parquet"
+    if not path.exists():
+        raise RunNotFound(
+            f"run {run.name} published no recommendations", remedy="`nightfolio runs` lists runs that did"
+        )
+    known = (
+        pl.scan_parquet(run / "histories" / "present" / "customers.parquet")
+        .filter(pl.col("customer_id") == customer)
+        .collect()
+    )
+    if known.is_empty():
+        raise RunNotFound(
+            f"run {run.name} knows no customer {customer!r}",
+            remedy="use the identifier of the source's customers table",
+        )
+    profile = known.row(0, named=True)
+    predicted = " (predicted)" if profile["risk_predicted"] else ""
+    console.print(
+        f"[bold]{escape(customer)}[/]  {profile['customer_type']}, profile {profile['risk_level']}{predicted}, {profile['n_buys']} buys up to as_of"
+    )
+    rows = pl.scan_parquet(path).filter(pl.col("customer_id") == customer).sort("rank").collect()
+    if rows.is_empty():
+        console.print("no candidate was eligible")
+    for row in rows.iter_rows(named=True):
+        console.print(
+            f"\n[bold]{row['rank']:>2}. {escape(row['asset_name'])}[/]  {row['asset_id']}  score {row['score']:.3f}  risk class {row['asset_risk']}  {row['model_id']}"
+        )
+        console.print(f"    {escape(row['reason'])}", soft_wrap=True)
+        for asset, weight in zip(row["reason_assets"] or [], row["reason_weights"] or [], strict=True):
+            console.print(f"    {asset:<14} {'█' * round(weight * 40)} {weight:.2f}")
+    console.print(f"\nexplanation: {rows['explanation'][0]}" if rows.height else "")
+    folder = run / "recommendations"
+    removed = (
+        pl.scan_parquet(folder / "exclusions.parquet")
+        .filter(pl.col("customer_id") == customer)
+        .select("rule_id")
+        .collect()
+    )
+    everyone = pl.read_parquet(folder / "asset_exclusions.parquet", columns=["rule_id"])
+    for rule, sentence in RULES.items():
+        n = int((removed["rule_id"].cast(pl.String) == rule).sum()) + int((everyone["rule_id"] == rule).sum())
+        if n:
+            console.print(f"{n:>6} candidates removed: {sentence} ({rule})")
+
+
+def print_settings(console: Console, model: type[BaseModel], prefix: str = "") -> None:
+    """Every field: name, type and bounds, default, meaning."""
+    if not prefix:
+        console.print("section.field  (type and bounds)  default  meaning\n", style="dim")
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            print_settings(console, field.annotation, f"{prefix}{name}.")
+            continue
+        bounds = ", ".join(str(bound).replace("annotated_types.", "") for bound in field.metadata)
+        kind = str(field.annotation).replace("typing.", "").replace("<class '", "").replace("'>", "")
+        default = field.get_default(call_default_factory=True)
+        console.print(
+            f"[bold]{prefix}{name}[/]  {escape(f'({kind}; {bounds})' if bounds else f'({kind})')}  {escape(str(default))}  [dim]{escape(field.description or '')}[/]",
+            soft_wrap=True,
+        )
