@@ -1,0 +1,310 @@
+"""The whole night on the smallest market, through the real engine, and what it leaves on disk."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from data_contracts.errors import ContractBlocked, LandingError, LookAheadError, TrainingError
+from flows.artifact import file_sha256
+from flows.config import load_config
+from flows.histories import build_histories
+from flows.ingest import simulated_folder
+from flows.nightly import nightly
+from flows.run_store import RunStore
+
+AS_OF = date(2024, 6, 28)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory, prefect_engine: None) -> Path:
+    """A home with one published smoke night."""
+    place = tmp_path_factory.mktemp("home")
+    nightly("smoke", home=place)
+    return place
+
+
+@pytest.fixture(scope="session")
+def run(home: Path) -> Path:
+    current = RunStore(home).find("2024-06-28-01")
+    assert current.parent.name == "published"
+    return current
+
+
+def test_the_manifest_lists_every_file_with_its_hash(run: Path) -> None:
+    manifest = json.loads((run / "manifest.json").read_text())
+    listed = {entry["path"]: entry["sha256"] for entry in manifest["outputs"]}
+    on_disk = {
+        file.relative_to(run).as_posix(): file_sha256(file) for file in run.rglob("*") if file.is_file()
+    }
+    on_disk.pop("manifest.json")
+    assert listed == on_disk
+    assert {entry["table"] for entry in manifest["inputs"]} >= {
+        "customers",
+        "assets",
+        "prices",
+        "transactions",
+    }
+    assert manifest["code"]["source_sha256"]
+    assert manifest["packages"]["torch"].startswith("2.13.0")
+    assert not (run / "work").exists()
+
+
+def test_rows_are_conserved(run: Path) -> None:
+    verdicts = json.loads((run / "contracts" / "verdicts.json").read_text())
+    for verdict in verdicts:
+        assert verdict["read"] == verdict["accepted"] + verdict["quarantined"], verdict["table"]
+        assert verdict["landed"] == verdict["read"] + verdict["withheld"], verdict["table"]
+
+
+def test_nobody_is_offered_what_the_rules_forbid(run: Path) -> None:
+    # Worked out again from the published tables, by other code than the one that applied the rules.
+    rows = pl.read_parquet(run / "recommendations.parquet")
+    assert rows.height > 0
+    assert rows.group_by("customer_id").len()["len"].max() <= 10
+    holdings = pl.read_parquet(run / "snapshot" / "holdings.parquet")
+    assert rows.join(holdings, on=["customer_id", "asset_id"], how="semi").is_empty()
+    restricted = pl.read_parquet(run / "snapshot" / "restricted.parquet").filter(
+        (pl.col("list_kind") == "restricted")
+        & (pl.col("valid_from") <= AS_OF)
+        & (pl.col("valid_to").is_null() | (pl.col("valid_to") >= AS_OF))
+    )
+    assert restricted.height > 0
+    assert rows.join(restricted, on="asset_id", how="semi").is_empty()
+    newest = (
+        pl.read_parquet(run / "snapshot" / "prices.parquet").group_by("asset_id").agg(pl.col("date").max())
+    )
+    fresh = newest.filter(pl.col("date") >= AS_OF - timedelta(days=7))
+    assert rows.join(fresh, on="asset_id", how="anti").is_empty()
+    limit = pl.col("risk_level").replace_strict(
+        {"conservative": 1, "income": 2, "balanced": 3, "aggressive": 4, "not_available": 9},
+        return_dtype=pl.Int8,
+    )
+    assert rows.filter(pl.col("asset_risk") > limit).is_empty()
+    assert rows["risk_level"].n_unique() > 2
+
+
+def test_every_candidate_is_offered_removed_or_outranked(run: Path) -> None:
+    rows = pl.read_parquet(run / "recommendations.parquet")
+    folder = run / "recommendations"
+    everyone = pl.read_parquet(folder / "asset_exclusions.parquet")["asset_id"].n_unique()
+    removed = pl.read_parquet(folder / "exclusions.parquet")
+    catalogue = pl.read_parquet(run / "histories" / "present" / "items.parquet").height
+    personal = removed.group_by("customer_id").agg(pl.col("asset_id").n_unique().alias("removed"))
+    short = (
+        rows.group_by("customer_id")
+        .len()
+        .filter(pl.col("len") < 10)
+        .join(personal, on="customer_id", how="left")
+    )
+    # Whoever got fewer than ten had no other eligible candidate left.
+    assert (short["len"] + short["removed"].fill_null(0) + everyone == catalogue).all()
+
+
+def test_the_reason_names_the_holdings_with_their_weights(run: Path) -> None:
+    rows = pl.read_parquet(run / "recommendations.parquet").filter(pl.col("model_id") == "attention_cf")
+    items = pl.read_parquet(run / "histories" / "present" / "items.parquet")
+    names = dict(items.select("asset_id", "asset_name").iter_rows())
+    bought = pl.read_parquet(run / "snapshot" / "transactions.parquet").filter(pl.col("side") == "buy")
+    owned = {
+        customer: set(assets)
+        for customer, assets in bought.group_by("customer_id").agg("asset_id").iter_rows()
+    }
+    for row in rows.head(200).iter_rows(named=True):
+        assert row["reason_weights"] == sorted(row["reason_weights"], reverse=True)
+        assert sum(row["reason_weights"]) <= 1.001
+        for asset, weight in zip(row["reason_assets"], row["reason_weights"], strict=True):
+            assert asset in owned[row["customer_id"]]
+            assert names[asset] in row["reason"]
+            assert abs(weight * 100 - round(weight * 100)) <= 0.5
+        assert [int(share) for share in re.findall(r"\((\d+) %\)", row["reason"])] == [
+            pytest.approx(weight * 100, abs=0.51) for weight in row["reason_weights"]
+        ]
+
+
+def test_a_customer_with_no_history_is_served_and_told_so(run: Path) -> None:
+    customers = pl.read_parquet(run / "histories" / "present" / "customers.parquet").filter(
+        pl.col("n_buys") == 0
+    )
+    rows = pl.read_parquet(run / "recommendations.parquet").join(customers, on="customer_id", how="semi")
+    assert rows.height > 0
+    assert rows["model_id"].unique().to_list() == ["recent_popularity"]
+    assert rows["reason"].str.starts_with("No purchase history yet").all()
+
+
+def test_no_cell_of_the_csv_begins_a_formula(run: Path) -> None:
+    with (run / "recommendations.csv").open(newline="", encoding="utf-8") as handle:
+        cells = list(csv.reader(handle))
+    assert len(cells) == pl.read_parquet(run / "recommendations.parquet").height + 1
+    for row in cells:
+        for cell in row:
+            assert not cell.startswith(("=", "+", "@", "\t", "\r")), cell
+            assert not cell.startswith("-") or float(cell) < 0
+
+
+def test_the_evidence_opens_from_disk_alone(run: Path) -> None:
+    pages = list((run / "evidence").glob("*.html"))
+    assert {"index.html", "contracts.html"} <= {page.name for page in pages}
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        loads = re.findall(
+            r"<(?:script|link|img|iframe)\b[^>]*?(?:src|href)\s*=\s*[\"']?(?:https?:)?//[^\s\"'>]+", text
+        )
+        assert not loads, (page.name, loads)
+
+
+def test_no_customer_id_reaches_the_pages(run: Path) -> None:
+    ids = pl.read_parquet(run / "snapshot" / "customers.parquet")["customer_id"].unique().to_list()
+    for page in (run / "evidence").glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert not [one for one in ids if one in text], page.name
+
+
+def test_a_second_night_compares_with_the_first_and_gives_the_same_recommendations(
+    home: Path, run: Path
+) -> None:
+    second = nightly("smoke", home=home)
+    assert second.name == "2024-06-28-02"
+    assert (second / "evidence" / "drift_trades.html").exists()
+    assert json.loads((second / "manifest.json").read_text())["previous"] == {
+        "run_id": run.name,
+        "manifest_sha256": file_sha256(run / "manifest.json"),
+    }
+    one, other = (
+        pl.read_parquet(folder / "recommendations.parquet").drop("run_id") for folder in (run, second)
+    )
+    assert_frame_equal(one, other)
+
+
+def _copy_with(folder: Path, into: Path, change: Callable[[str, pl.DataFrame], pl.DataFrame]) -> Path:
+    into.mkdir()
+    for file in folder.glob("*.parquet"):
+        change(file.stem, pl.read_parquet(file)).write_parquet(into / file.name)
+    return into
+
+
+def _future(name: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Adds, for every dated table, a copy of its last rows dated after as_of, with other values."""
+    column = {"transactions": "date", "prices": "date", "customers": "valid_from"}.get(name)
+    if column is None:
+        return frame
+    later = frame.tail(20).with_columns(pl.lit(AS_OF + timedelta(days=3)).alias(column))
+    if name == "prices":
+        later = later.unique("asset_id").with_columns(pl.col("close") * 3)
+    return pl.concat([frame, later])
+
+
+SMALL = {
+    "model.dim": 16,
+    "model.blocks": 1,
+    "model.holders": 8,
+    "train.epochs": 1,
+    "evaluate.horizon_days": 120,
+}
+
+
+def test_a_planted_future_row_makes_the_night_fail(home: Path, tmp_path: Path, prefect_engine: None) -> None:
+    market = simulated_folder(load_config("smoke").simulation, home)
+    source = _copy_with(market, tmp_path / "landing", _future)
+    with pytest.raises(ContractBlocked, match=r"transactions: 20 rows are dated after as_of 2024-06-28"):
+        nightly("firm", source, AS_OF, SMALL, tmp_path / "home")
+    store = RunStore(tmp_path / "home")
+    assert store.current() is None
+    assert [entry.state for entry in store.runs()] == ["failed"]
+
+
+def test_what_comes_after_as_of_changes_no_byte(home: Path, tmp_path: Path, prefect_engine: None) -> None:
+    market = simulated_folder(load_config("smoke").simulation, home)
+    as_it_was = _copy_with(market, tmp_path / "before", lambda _, frame: frame)
+    as_it_went_on = _copy_with(market, tmp_path / "after", _future)
+    settings = {**SMALL, "source.future_rows": "withhold"}
+    nights = [
+        nightly("firm", source, AS_OF, settings, tmp_path / f"home-{source.name}")
+        for source in (as_it_was, as_it_went_on)
+    ]
+    for name in (
+        "recommendations.parquet",
+        "recommendations.csv",
+        "histories/present/events.arrow",
+        "evaluation/metrics.parquet",
+    ):
+        assert file_sha256(nights[0] / name) == file_sha256(nights[1] / name), name
+    withheld = {
+        verdict["table"]: verdict["withheld"]
+        for verdict in json.loads((nights[1] / "contracts" / "verdicts.json").read_text())
+    }
+    assert withheld["transactions"] == 20
+    assert withheld["customers"] == 20
+
+
+def test_a_future_row_in_the_snapshot_stops_the_histories(run: Path, tmp_path: Path) -> None:
+    snapshot = tmp_path / "snapshot"
+    snapshot.mkdir()
+    for file in (run / "snapshot").glob("*.parquet"):
+        frame = pl.read_parquet(file)
+        if file.stem == "prices":
+            frame = pl.concat([frame, frame.tail(1).with_columns(date=pl.lit(AS_OF + timedelta(days=1)))])
+        frame.write_parquet(snapshot / file.name)
+    with pytest.raises(LookAheadError, match=r"prices"):
+        build_histories(snapshot, AS_OF, load_config("smoke").histories, AS_OF, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda folder: (folder / "prices.parquet").unlink(), LandingError, "prices"),
+        (
+            lambda folder: _rewrite(folder / "transactions.parquet", lambda frame: frame.drop("side")),
+            LandingError,
+            "side",
+        ),
+        (
+            lambda folder: _rewrite(folder / "transactions.parquet", lambda frame: frame.head(0)),
+            ContractBlocked,
+            "transactions",
+        ),
+        (lambda folder: _truncate(folder / "transactions.parquet"), LandingError, "transactions.parquet"),
+    ],
+    ids=["missing file", "missing column", "empty table", "truncated parquet"],
+)
+def test_bad_landing_files_stop_the_night_with_a_message(
+    home: Path,
+    tmp_path: Path,
+    prefect_engine: None,
+    change: Callable[[Path], object],
+    error: type[Exception],
+    message: str,
+) -> None:
+    market = simulated_folder(load_config("smoke").simulation, home)
+    source = _copy_with(market, tmp_path / "landing", lambda _, frame: frame)
+    change(source)
+    with pytest.raises(error, match=message):
+        nightly("firm", source, AS_OF, SMALL, tmp_path / "home")
+    store = RunStore(tmp_path / "home")
+    assert store.current() is None
+    assert [entry.state for entry in store.runs()] == ["failed"]
+
+
+def test_an_as_of_before_the_data_is_said(home: Path, tmp_path: Path, prefect_engine: None) -> None:
+    market = simulated_folder(load_config("smoke").simulation, home)
+    with pytest.raises((ContractBlocked, TrainingError), match=r"2010-01-01|no rows|0 rows"):
+        nightly(
+            "firm", market, date(2010, 1, 1), {**SMALL, "source.future_rows": "withhold"}, tmp_path / "home"
+        )
+    assert RunStore(tmp_path / "home").current() is None
+
+
+def _rewrite(path: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    change(pl.read_parquet(path)).write_parquet(path)
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
