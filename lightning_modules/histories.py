@@ -1,0 +1,333 @@
+"""Ragged purchase histories on disk, memory-mapped into torch.
+
+A directory holds one training set, written by ``write_histories`` and read by ``Histories.open``::
+
+    events.arrow             one row per event, grouped by customer, oldest first
+                             item int32 (1..N; 0 is padding) | day int32 (days since 1970-01-01)
+                             weight float32 | first uint8 (1 = the customer's first purchase of that item)
+    offsets.arrow            offset int64 [C + 1]: customer c owns events offset[c] .. offset[c + 1] - 1
+    item_features.arrow      value float32 [N * F], row-major; row i describes item i + 1
+    customer_features.arrow  value float32 [C * G], row-major
+    items.parquet            row i is item i + 1 (has asset_id)
+    customers.parquet        row c is customer c (has customer_id)
+    meta.json                counts, feature names, cut day; written last, so a half-written set cannot be opened
+
+The Arrow files are uncompressed IPC with a single record batch: a column is one contiguous piece of the mapped
+file, and a tensor over it costs nothing until it is read. ``first`` is a byte, because Arrow packs booleans.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from data_contracts.errors import TrainingError
+
+FORMAT_VERSION = 1
+EPOCH = date(1970, 1, 1)
+EVENT_SCHEMA = pa.schema(
+    [("item", pa.int32()), ("day", pa.int32()), ("weight", pa.float32()), ("first", pa.uint8())]
+)
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class HistoryBatch:
+    """Right-padded histories of B customers and the day the question is asked on."""
+
+    customers: Tensor  # [B] int64, row in customers.parquet
+    items: Tensor  # [B, L] int64, 1..N, 0 where there is no event
+    days: Tensor  # [B, L] int64, days since 1970-01-01
+    weights: Tensor  # [B, L] float32
+    lengths: Tensor  # [B] int64
+    features: Tensor  # [B, G] float32, the customers' features
+    now: Tensor  # [B] int64, day the recommendation is for: an event's age is now - day
+
+    @property
+    def mask(self) -> Tensor:
+        """[B, L] bool, True at real events."""
+        return self.items > 0
+
+    def to(self, device: torch.device | str, *args: Any, **kwargs: Any) -> HistoryBatch:
+        """The same batch on ``device`` (Lightning passes ``non_blocking`` along)."""
+        moved = {f.name: getattr(self, f.name).to(device, *args, **kwargs) for f in fields(self)}
+        return replace(self, **moved)
+
+
+def days_since_epoch(day: date) -> int:
+    """Days since 1970-01-01."""
+    return (day - EPOCH).days
+
+
+def write_histories(
+    directory: Path,
+    events: pa.Table,
+    offsets: npt.NDArray[np.int64],
+    items: pa.Table,
+    customers: pa.Table,
+    item_features: Floats,
+    item_feature_names: list[str] | tuple[str, ...],
+    customer_features: Floats,
+    customer_feature_names: list[str] | tuple[str, ...],
+    cut: date,
+) -> Path:
+    """Write one training set.
+
+    Args:
+        directory: created if absent; files of an older set in it are replaced.
+        events: columns item, day, weight, first, grouped by customer and by day within a customer.
+        offsets: [C + 1], from 0 to the number of events, never falling.
+        items: N rows with ``asset_id``; customers: C rows with ``customer_id``.
+        item_features: [N, F], finite; customer_features: [C, G], finite.
+        cut: nothing in the events is later; scoring asks its question on this day.
+
+    Raises:
+        TrainingError: the parts do not fit together, or an event lies after ``cut``.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    table = _event_table(events)
+    _validate(table, offsets, items, customers, cut)
+    item_values = _features(item_features, items.num_rows, item_feature_names, "item")
+    customer_values = _features(customer_features, customers.num_rows, customer_feature_names, "customer")
+    meta_path = directory / "meta.json"
+    meta_path.unlink(missing_ok=True)
+    _write_arrow(directory / "events.arrow", table)
+    _write_arrow(directory / "offsets.arrow", pa.table({"offset": pa.array(offsets, pa.int64())}))
+    _write_arrow(directory / "item_features.arrow", pa.table({"value": pa.array(item_values.ravel())}))
+    _write_arrow(directory / "customer_features.arrow", pa.table({"value": pa.array(customer_values.ravel())}))
+    pq.write_table(items, directory / "items.parquet")
+    pq.write_table(customers, directory / "customers.parquet")
+    meta = {
+        "format_version": FORMAT_VERSION,
+        "customers": customers.num_rows,
+        "items": items.num_rows,
+        "events": table.num_rows,
+        "item_features": list(item_feature_names),
+        "customer_features": list(customer_feature_names),
+        "cut": cut.isoformat(),
+    }
+    meta_path.write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+    return directory
+
+
+class Histories:
+    """A training set, memory-mapped. Open with ``Histories.open``; every tensor is a read-only view of a file."""
+
+    def __init__(self, directory: Path, meta: dict[str, Any]) -> None:
+        self.directory = directory
+        self.n_customers: int = meta["customers"]
+        self.n_items: int = meta["items"]
+        self.n_events: int = meta["events"]
+        self.item_feature_names: tuple[str, ...] = tuple(meta["item_features"])
+        self.customer_feature_names: tuple[str, ...] = tuple(meta["customer_features"])
+        self.cut = date.fromisoformat(meta["cut"])
+        self.cut_day = days_since_epoch(self.cut)
+        events = _map_arrow(directory / "events.arrow")
+        self.items: Tensor = events["item"]  # [E] int32
+        self.days: Tensor = events["day"]  # [E] int32
+        self.weights: Tensor = events["weight"]  # [E] float32
+        self.first: Tensor = events["first"]  # [E] uint8
+        self.offsets: Tensor = _map_arrow(directory / "offsets.arrow")["offset"]  # [C + 1] int64
+        self.item_features: Tensor = _map_arrow(directory / "item_features.arrow")["value"].view(
+            self.n_items, len(self.item_feature_names)
+        )
+        self.customer_features: Tensor = _map_arrow(directory / "customer_features.arrow")["value"].view(
+            self.n_customers, len(self.customer_feature_names)
+        )
+        self._asset_ids: list[str] | None = None
+        self._customer_ids: list[str] | None = None
+
+    @classmethod
+    def open(cls, directory: Path) -> Histories:
+        """Map the set in ``directory``.
+
+        Raises:
+            TrainingError: there is no complete training set there.
+        """
+        meta_path = directory / "meta.json"
+        if not meta_path.is_file():
+            raise TrainingError(
+                f"no complete training set in {directory}: meta.json is missing",
+                remedy="run the histories step again; it writes meta.json last",
+            )
+        meta = json.loads(meta_path.read_text(encoding="utf-8"))
+        if meta.get("format_version") != FORMAT_VERSION:
+            raise TrainingError(
+                f"training set {directory} has format version {meta.get('format_version')}, expected {FORMAT_VERSION}",
+                remedy="run the histories step again with this version",
+            )
+        return cls(directory, meta)
+
+    @property
+    def asset_ids(self) -> list[str]:
+        """[N] asset_id of item 1, 2, .. N."""
+        if self._asset_ids is None:
+            self._asset_ids = _id_column(self.directory / "items.parquet", "asset_id")
+        return self._asset_ids
+
+    @property
+    def customer_ids(self) -> list[str]:
+        """[C] customer_id of customer 0, 1, .. C - 1."""
+        if self._customer_ids is None:
+            self._customer_ids = _id_column(self.directory / "customers.parquet", "customer_id")
+        return self._customer_ids
+
+    @property
+    def vocabulary(self) -> str:
+        """SHA-256 of the asset ids in order: a model belongs to exactly one vocabulary."""
+        return hashlib.sha256("\n".join(self.asset_ids).encode()).hexdigest()
+
+    @property
+    def lengths(self) -> Tensor:
+        """[C] int64, events per customer."""
+        return self.offsets[1:] - self.offsets[:-1]
+
+    def batch(self, customers: Tensor | Integers, max_length: int | None = None) -> HistoryBatch:
+        """The most recent ``max_length`` events (None: all) of each customer, oldest first, asked on the cut day."""
+        rows = torch.as_tensor(np.asarray(customers), dtype=torch.int64)
+        ends = self.offsets[rows + 1]
+        starts = self.offsets[rows]
+        if max_length is not None:
+            starts = torch.maximum(starts, ends - max_length)
+        return self.window(rows, starts, ends, torch.full_like(rows, self.cut_day))
+
+    def window(self, customers: Tensor, starts: Tensor, ends: Tensor, now: Tensor) -> HistoryBatch:
+        """Events ``starts[b] .. ends[b] - 1`` of each row, right-padded, by one vectorised gather."""
+        lengths = ends - starts
+        width = max(int(lengths.max()) if len(lengths) else 0, 1)
+        position = torch.arange(width)
+        real = position < lengths[:, None]  # [B, L]
+        index = torch.where(real, starts[:, None] + position, 0)
+        if self.n_events == 0:
+            index = index[:, :0]
+        items = _pad(self.items, index, real).long()
+        return HistoryBatch(
+            customers=customers,
+            items=items,
+            days=_pad(self.days, index, real).long(),
+            weights=_pad(self.weights, index, real),
+            lengths=lengths,
+            features=self.customer_features[customers],
+            now=now,
+        )
+
+    def batches(
+        self,
+        customers: Tensor | Integers | None = None,
+        *,
+        batch_size: int = 512,
+        max_length: int | None = None,
+    ) -> Iterator[HistoryBatch]:
+        """Batches over ``customers`` (None: all), of similar length so that little is padding.
+
+        The order is by length, then by row: read ``batch.customers`` to know whose scores came out.
+        """
+        rows = torch.arange(self.n_customers) if customers is None else torch.as_tensor(np.asarray(customers))
+        order = torch.argsort(self.lengths[rows.long()], stable=True)
+        for start in range(0, len(rows), batch_size):
+            yield self.batch(rows[order[start : start + batch_size]], max_length)
+
+
+def _pad(values: Tensor, index: Tensor, real: Tensor) -> Tensor:
+    """values[index] where real, 0 elsewhere. [E] gathered by [B, L]."""
+    if index.shape != real.shape:  # no events at all
+        return torch.zeros(real.shape, dtype=values.dtype)
+    return torch.where(real, values[index], torch.zeros((), dtype=values.dtype))
+
+
+def _event_table(events: pa.Table) -> pa.Table:
+    missing = [name for name in EVENT_SCHEMA.names if name not in events.column_names]
+    if missing:
+        raise TrainingError(
+            f"events lack the column(s) {', '.join(missing)}; found {', '.join(events.column_names)}",
+            remedy="give the columns item, day, weight and first",
+        )
+    return events.select(EVENT_SCHEMA.names).cast(EVENT_SCHEMA).combine_chunks()
+
+
+def _validate(events: pa.Table, offsets: Integers, items: pa.Table, customers: pa.Table, cut: date) -> None:
+    problems: list[str] = []
+    if "asset_id" not in items.column_names or "customer_id" not in customers.column_names:
+        problems.append("items need asset_id and customers need customer_id")
+    if any(column.null_count for column in events.columns):
+        problems.append("events hold nulls")
+    if len(offsets) != customers.num_rows + 1:
+        problems.append(f"{len(offsets)} offsets for {customers.num_rows} customers (one more is needed)")
+    elif offsets[0] != 0 or offsets[-1] != events.num_rows or bool((np.diff(offsets) < 0).any()):
+        problems.append(f"offsets do not climb from 0 to {events.num_rows}")
+    if not problems and events.num_rows:
+        item, day = events["item"].to_numpy(), events["day"].to_numpy()
+        if item.min() < 1 or item.max() > items.num_rows:
+            problems.append(f"items run from {item.min()} to {item.max()}, outside 1..{items.num_rows}")
+        if day.max() > days_since_epoch(cut):
+            problems.append(f"{int((day > days_since_epoch(cut)).sum())} event(s) lie after the cut {cut}")
+        customer_starts = np.zeros(events.num_rows, dtype=bool)
+        customer_starts[offsets[:-1][offsets[:-1] < events.num_rows]] = True
+        if bool(((np.diff(day) < 0) & ~customer_starts[1:]).any()):
+            problems.append("a customer's events are not in time order")
+    if problems:
+        raise TrainingError("histories do not fit together: " + "; ".join(problems), remedy="rebuild the events table")
+
+
+def _features(values: Floats, rows: int, names: list[str] | tuple[str, ...], what: str) -> Floats:
+    array = np.ascontiguousarray(values, dtype=np.float32)
+    if array.shape != (rows, len(names)):
+        raise TrainingError(
+            f"{what} features have shape {array.shape}, expected ({rows}, {len(names)})",
+            remedy=f"give one row per {what} and one name per column",
+        )
+    bad = ~np.isfinite(array).all(axis=0)
+    if bad.any():
+        raise TrainingError(
+            f"{what} features hold NaN or infinity: {', '.join(n for n, b in zip(names, bad, strict=True) if b)}",
+            remedy="fill an unknown value with the column's middle and add a column that says it is unknown",
+        )
+    return array
+
+
+def _write_arrow(path: Path, table: pa.Table) -> None:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        # One record batch, so that every column is one contiguous buffer.
+        writer.write_table(table.combine_chunks(), max_chunksize=max(table.num_rows, 1))
+
+
+def _map_arrow(path: Path) -> dict[str, Tensor]:
+    with pa.memory_map(str(path), "r") as source:
+        table = pa.ipc.open_file(source).read_all()
+    columns: dict[str, Tensor] = {}
+    for name in table.column_names:
+        column = table[name]
+        # DLPack shares the mapped buffer and, unlike from_numpy, takes it read-only without a warning.
+        columns[name] = (
+            torch.from_dlpack(column.chunk(0))
+            if column.num_chunks and len(column)
+            else torch.empty(0, dtype=_TORCH_TYPES[column.type])
+        )
+    return columns
+
+
+_TORCH_TYPES = {
+    pa.int32(): torch.int32,
+    pa.int64(): torch.int64,
+    pa.float32(): torch.float32,
+    pa.uint8(): torch.uint8,
+}
+
+
+def _id_column(path: Path, name: str) -> list[str]:
+    values: list[str] = pq.read_table(path, columns=[name])[name].to_pylist()
+    return values
