@@ -27,16 +27,10 @@ app = typer.Typer(
 )
 console = Console(highlight=False)
 
-Home = Annotated[
-    Path, typer.Option(envvar="NIGHTFOLIO_HOME", help="Where runs are made, published and found again.")
-]
-Preset = Annotated[
-    str, typer.Option(help=f"One of {', '.join(preset_names())}, or the path of a .toml file.")
-]
+Home = Annotated[Path, typer.Option(envvar="NIGHTFOLIO_HOME", help="Where runs are made, published and found again.")]
+Preset = Annotated[str, typer.Option(help=f"One of {', '.join(preset_names())}, or the path of a .toml file.")]
 Source = Annotated[Path | None, typer.Option(help="Landing folder, for presets that read one.")]
-AsOf = Annotated[
-    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day as of which everything is known.")
-]
+AsOf = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day as of which everything is known.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="section.field=value; repeatable. `nightfolio settings` lists them."),
@@ -77,9 +71,7 @@ def nightly(
 ) -> None:
     """Run one night: ingest, check, train, evaluate, recommend, report, publish."""
     overrides = _overrides(settings)
-    load_config(
-        preset, source=source, as_of=_day(as_of), settings=overrides
-    )  # refuse a bad setting before anything starts
+    load_config(preset, source=source, as_of=_day(as_of), settings=overrides)  # refuse a bad setting before anything starts
     place = _prepare(home)
     from flows.nightly import nightly as night
 
@@ -166,9 +158,7 @@ def simulate(preset: Preset = "default", home: Home = DEFAULT_HOME, settings: Se
 
 
 @app.command()
-def serve(
-    preset: Preset = "default", source: Source = None, home: Home = DEFAULT_HOME, settings: Settings = None
-) -> None:
+def serve(preset: Preset = "default", source: Source = None, home: Home = DEFAULT_HOME, settings: Settings = None) -> None:
     """Register the nightly and the training deployment on a Prefect server and run what it triggers.
 
     The server is the one that PREFECT_API_URL names; `prefect server start` starts one.
@@ -186,9 +176,7 @@ def main(run: Callable[[], object] = app) -> None:
     try:
         run()
     except NightfolioError as error:
-        Console(stderr=True, highlight=False).print(
-            f"[bold red]stopped:[/] {_plain(str(error))}", soft_wrap=True
-        )
+        Console(stderr=True, highlight=False).print(f"[bold red]stopped:[/] {_plain(str(error))}", soft_wrap=True)
         raise SystemExit(2) from None
 
 

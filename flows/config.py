@@ -55,15 +55,9 @@ class SimulationConfig(Section):
 class ContractsConfig(Section):
     """Limits of the table-level rules."""
 
-    freshness_days: int = Field(
-        7, ge=0, le=3650, description="Newest trade and price at most this many days before as_of."
-    )
-    volume_change_limit: Share = Field(
-        0.5, description="Largest relative fall in rows since the previous publication."
-    )
-    price_jump_limit: float = Field(
-        0.5, gt=0, le=10, description="Largest relative move between two closes without a warning."
-    )
+    freshness_days: int = Field(7, ge=0, le=3650, description="Newest trade and price at most this many days before as_of.")
+    volume_change_limit: Share = Field(0.5, description="Largest relative fall in rows since the previous publication.")
+    price_jump_limit: float = Field(0.5, gt=0, le=10, description="Largest relative move between two closes without a warning.")
     quarantine_limits: dict[str, Share] = Field(
         default_factory=dict,
         description="Per table: share of quarantined rows above which the night is blocked.",
@@ -75,13 +69,9 @@ class HistoriesConfig(Section):
 
     momentum_days: tuple[int, ...] = (30, 90, 180)
     popularity_days: tuple[int, ...] = (30, 90, 365)
-    price_stale_days: int = Field(
-        30, ge=1, le=365, description="A close older than this says nothing about a day."
-    )
+    price_stale_days: int = Field(30, ge=1, le=365, description="A close older than this says nothing about a day.")
     regime_window_days: int = Field(90, ge=10, le=730)
-    regime_threshold: float = Field(
-        0.05, gt=0, lt=1, description="Window return above = bull, below minus = bear."
-    )
+    regime_threshold: float = Field(0.05, gt=0, lt=1, description="Window return above = bull, below minus = bear.")
 
 
 class ModelConfig(Section):
@@ -91,12 +81,8 @@ class ModelConfig(Section):
     heads: int = Field(2, ge=1, le=32)
     blocks: int = Field(2, ge=1, le=24)
     dropout: float = Field(0.2, ge=0, lt=1)
-    max_length: int = Field(
-        64, ge=2, le=4096, description="Most recent events of a history that a model sees."
-    )
-    holders: int = Field(
-        32, ge=1, le=1024, description="Holders of a candidate that user attention looks at."
-    )
+    max_length: int = Field(64, ge=2, le=4096, description="Most recent events of a history that a model sees.")
+    holders: int = Field(32, ge=1, le=1024, description="Holders of a candidate that user attention looks at.")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> ModelConfig:
@@ -168,9 +154,7 @@ class DriftConfig(Section):
     """Drift against the previous publication; methods and thresholds per column are pinned in reports."""
 
     sample: int = Field(50_000, ge=100, le=1_000_000)
-    drift_share: Share = Field(
-        0.5, description="Share of drifted columns from which a table counts as drifted."
-    )
+    drift_share: Share = Field(0.5, description="Share of drifted columns from which a table counts as drifted.")
 
 
 class ScheduleConfig(Section):
@@ -200,9 +184,7 @@ class RunConfig(Section):
     preset: str = "default"
     as_of: date | None = Field(None, description="None: the simulated market's last day, else yesterday.")
     seed: int = Field(42, ge=0)
-    threads: int = Field(
-        2, ge=1, le=256, description="CPU threads; results are only bit-identical at equal threads."
-    )
+    threads: int = Field(2, ge=1, le=256, description="CPU threads; results are only bit-identical at equal threads.")
     source: SourceConfig = SourceConfig()
     simulation: SimulationConfig = SimulationConfig()
     contracts: ContractsConfig = ContractsConfig()
@@ -217,17 +199,11 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _no_conflict(self) -> RunConfig:
         if self.source.format == "simulated" and self.source.path is not None:
-            raise ValueError(
-                "source.path conflicts with source.format='simulated': the simulated market has no folder"
-            )
+            raise ValueError("source.path conflicts with source.format='simulated': the simulated market has no folder")
         if self.source.format != "simulated" and self.source.path is None:
-            raise ValueError(
-                f"source.path is needed for source.format={self.source.format!r} (flag --source)"
-            )
+            raise ValueError(f"source.path is needed for source.format={self.source.format!r} (flag --source)")
         if self.recommend.model not in self.train.models:
-            raise ValueError(
-                f"recommend.model={self.recommend.model!r} is not among train.models={self.train.models}"
-            )
+            raise ValueError(f"recommend.model={self.recommend.model!r} is not among train.models={self.train.models}")
         if self.source.format == "simulated" and self.as_of not in (None, self.simulation.as_of):
             raise ValueError(
                 f"as_of={self.as_of} conflicts with simulation.as_of={self.simulation.as_of}: set simulation.as_of instead"
@@ -255,9 +231,7 @@ class RunConfig(Section):
         for name, value in self.model_dump(mode="json").items():
             if isinstance(value, dict):
                 rows += [
-                    (f"{name}.{field}", _plain(entry))
-                    for field, entry in value.items()
-                    if (name, field) != ("source", "path")
+                    (f"{name}.{field}", _plain(entry)) for field, entry in value.items() if (name, field) != ("source", "path")
                 ]
             else:
                 rows.append((name, _plain(value)))
@@ -293,28 +267,20 @@ def load_config(
     try:
         tree: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(
-            f"preset {path.name}: not valid TOML: {error}", remedy="correct the file"
-        ) from error
+        raise ConfigError(f"preset {path.name}: not valid TOML: {error}", remedy="correct the file") from error
     tree["preset"] = path.stem
     overrides = dict(settings or {})
     if source is not None:
         overrides["source.path"] = str(source)
     if as_of is not None:
-        overrides[
-            "simulation.as_of"
-            if tree.get("source", {}).get("format", "simulated") == "simulated"
-            else "as_of"
-        ] = as_of
+        overrides["simulation.as_of" if tree.get("source", {}).get("format", "simulated") == "simulated" else "as_of"] = as_of
     for key, value in overrides.items():
         *sections, field = key.split(".")
         branch = tree
         for section in sections:
             branch = branch.setdefault(section, {})
             if not isinstance(branch, dict):
-                raise ConfigError(
-                    f"setting {key!r}: {section!r} is a value, not a section", remedy=_field_hint()
-                )
+                raise ConfigError(f"setting {key!r}: {section!r} is a value, not a section", remedy=_field_hint())
         branch[field] = value
     try:
         return RunConfig.model_validate(tree)

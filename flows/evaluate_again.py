@@ -44,6 +44,4 @@ def evaluate_again(run: Path) -> bool:
             date.fromisoformat(dates["as_of"]),
             Path(scratch),
         )
-        return pl.read_parquet(out / "metrics.parquet").equals(
-            pl.read_parquet(run / "evaluation" / "metrics.parquet")
-        )
+        return pl.read_parquet(out / "metrics.parquet").equals(pl.read_parquet(run / "evaluation" / "metrics.parquet"))

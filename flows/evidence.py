@@ -16,6 +16,7 @@ from reports.drift import drift_report
 from reports.evidence_pack import write_evidence
 
 from flows import publish as publishing
+from flows.artifact import file_sha256
 from flows.config import RunConfig
 from flows.learn import POPULARITY
 from flows.night import Night
@@ -57,10 +58,7 @@ def pseudonyms(home: Path, customers: pl.Series) -> dict[str, str]:
         with os.fdopen(handle, "wb") as out:
             out.write(secrets.token_bytes(32))
     key = path.read_bytes()
-    return {
-        one: "c-" + hmac.new(key, one.encode(), hashlib.sha256).hexdigest()[:10]
-        for one in customers.unique().to_list()
-    }
+    return {one: "c-" + hmac.new(key, one.encode(), hashlib.sha256).hexdigest()[:10] for one in customers.unique().to_list()}
 
 
 def report(night: Night) -> Path:
@@ -116,23 +114,15 @@ def gather(night: Night, drift: tuple[DriftVerdict, ...] | Absent) -> Evidence:
             Count("recommendations", recommendations.height),
             Count(
                 "assets in the catalogue",
-                pl.scan_parquet(run / "histories" / "present" / "items.parquet")
-                .select(pl.len())
-                .collect()
-                .item(),
+                pl.scan_parquet(run / "histories" / "present" / "items.parquet").select(pl.len()).collect().item(),
             ),
             Count("assets recommended", recommendations["asset_id"].n_unique()),
         ),
         ranking=RankingEvidence(_protocol(night, metrics), metrics, config.recommend.model, POPULARITY),
         contracts=verdicts,
-        reconciliation=pl.read_parquet(reconciliation)
-        .group_by("kind")
-        .agg(pairs=pl.len().cast(pl.Int64))
-        .sort("kind")
+        reconciliation=pl.read_parquet(reconciliation).group_by("kind").agg(pairs=pl.len().cast(pl.Int64)).sort("kind")
         if reconciliation.exists()
-        else Absent(
-            "the source delivers no holdings, so the derived ones have nothing to be reconciled with"
-        ),
+        else Absent("the source delivers no holdings, so the derived ones have nothing to be reconciled with"),
         recommendations=_sample(night, recommendations, customers),
         exclusions=_exclusions(run, customers.height),
         attention=_attention(night, config),
@@ -140,20 +130,14 @@ def gather(night: Night, drift: tuple[DriftVerdict, ...] | Absent) -> Evidence:
         if proof.get("n")
         else Absent("no customer has a history, so no attention was measured"),
         training=tuple(
-            TrainingEvidence(
-                folder.name, pl.read_parquet(folder / "training.parquet"), _training_facts(config)
-            )
+            TrainingEvidence(folder.name, pl.read_parquet(folder / "training.parquet"), _training_facts(config))
             for folder in sorted((run / "models").iterdir())
         ),
         drift=drift,
         regimes=pl.read_parquet(run / "histories" / "present" / "regime.parquet"),
-        files=tuple(
-            FileFact("input", file["name"], file["bytes"], file["sha256"], file["rows"]) for file in inputs
-        )
+        files=tuple(FileFact("input", file["name"], file["bytes"], file["sha256"], file["rows"]) for file in inputs)
         + tuple(_output(run, name) for name in ("recommendations.parquet", "recommendations.csv")),
-        timings=tuple(
-            Timing(step["step"], step["seconds"], step["peak_mib"]) for step in publishing.steps(night)
-        ),
+        timings=tuple(Timing(step["step"], step["seconds"], step["peak_mib"]) for step in publishing.steps(night)),
         config=config.facts(),
         packages=tuple(publishing.package_versions().items()),
     )
@@ -166,33 +150,19 @@ def _checks(
     drift: tuple[DriftVerdict, ...] | Absent,
     proof: dict[str, Any],
 ) -> tuple[Check, ...]:
-    everyone = metrics.filter(
-        (pl.col("segment_kind") == "all") & (pl.col("model") == config.recommend.model)
-    ).row(0, named=True)
-    k = max(
-        int(name.rsplit("_", 1)[1])
-        for name in metrics.columns
-        if name.startswith("ndcg_at_") and name.count("_") == 2
-    )
+    everyone = metrics.filter((pl.col("segment_kind") == "all") & (pl.col("model") == config.recommend.model)).row(0, named=True)
+    k = max(int(name.rsplit("_", 1)[1]) for name in metrics.columns if name.startswith("ndcg_at_") and name.count("_") == 2)
     quarantined = sum(verdict["quarantined"] for verdict in verdicts)
     read = sum(verdict["read"] for verdict in verdicts)
     warned = [
-        f"{rule['table']}.{rule['rule_id']}"
-        for verdict in verdicts
-        for rule in verdict["rules"]
-        if rule["outcome"] == "warn"
+        f"{rule['table']}.{rule['rule_id']}" for verdict in verdicts for rule in verdict["rules"] if rule["outcome"] == "warn"
     ]
-    drifted = (
-        []
-        if isinstance(drift, Absent)
-        else [verdict.table for verdict in drift if verdict.outcome == "drift"]
-    )
+    drifted = [] if isinstance(drift, Absent) else [verdict.table for verdict in drift if verdict.outcome == "drift"]
     return (
         Check(
             "Data contracts",
             "warn" if warned else "pass",
-            f"{read:,} rows read, {quarantined:,} quarantined"
-            + (f"; warnings: {', '.join(warned)}" if warned else ""),
+            f"{read:,} rows read, {quarantined:,} quarantined" + (f"; warnings: {', '.join(warned)}" if warned else ""),
             "no blocking rule broken",
             "Read the warned rules on the contracts page.",
             "data steward",
@@ -233,15 +203,8 @@ def _checks(
 
 
 def _protocol(night: Night, metrics: pl.DataFrame) -> Protocol:
-    everyone = metrics.filter((pl.col("segment_kind") == "all") & (pl.col("model") == POPULARITY)).row(
-        0, named=True
-    )
-    n_items = (
-        pl.scan_parquet(night.folder / "histories" / "past" / "items.parquet")
-        .select(pl.len())
-        .collect()
-        .item()
-    )
+    everyone = metrics.filter((pl.col("segment_kind") == "all") & (pl.col("model") == POPULARITY)).row(0, named=True)
+    n_items = pl.scan_parquet(night.folder / "histories" / "past" / "items.parquet").select(pl.len()).collect().item()
     first = date.fromordinal(night.evaluation_cut.toordinal() + 1)
     return Protocol(
         split=f"trained on what is dated up to {night.evaluation_cut}, scored on buys from {first} to {night.as_of}",
@@ -260,9 +223,7 @@ def _sample(night: Night, recommendations: pl.DataFrame, customers: pl.DataFrame
     served = recommendations["customer_id"].unique().sort()
     pool = served.filter(served.is_in(active.implode())) if len(active) else served
     chosen = (
-        (pool if len(pool) else served)
-        .sample(min(SAMPLE_CUSTOMERS, len(pool) or len(served)), seed=night.config.seed)
-        .sort()
+        (pool if len(pool) else served).sample(min(SAMPLE_CUSTOMERS, len(pool) or len(served)), seed=night.config.seed).sort()
     )
     rows = recommendations.filter(pl.col("customer_id").is_in(chosen.implode()) & (pl.col("rank") <= 3))
     names = pseudonyms(night.home, rows["customer_id"])
@@ -273,8 +234,7 @@ def _sample(night: Night, recommendations: pl.DataFrame, customers: pl.DataFrame
         "asset_name",
         pl.col("score").cast(pl.Float64),
         "reason",
-        profile=pl.col("risk_level")
-        + pl.when(pl.col("risk_predicted")).then(pl.lit(" (predicted)")).otherwise(pl.lit("")),
+        profile=pl.col("risk_level") + pl.when(pl.col("risk_predicted")).then(pl.lit(" (predicted)")).otherwise(pl.lit("")),
     )
 
 
@@ -353,7 +313,7 @@ def _training_facts(config: RunConfig) -> tuple[tuple[str, str], ...]:
 def _output(run: Path, name: str) -> FileFact:
     path = run / name
     rows = pl.scan_parquet(path.with_suffix(".parquet")).select(pl.len()).collect().item()
-    return FileFact("output", name, path.stat().st_size, publishing.file_sha256(path), rows)
+    return FileFact("output", name, path.stat().st_size, file_sha256(path), rows)
 
 
 def _drift(night: Night, pages: Path) -> tuple[DriftVerdict, ...] | Absent:
@@ -423,6 +383,4 @@ def _watched(name: str, run: Path, as_of: date) -> pl.DataFrame:
         )
     if name == "features":
         return items.select("^(volatility|momentum_.*|buyers_.*|dividend_yield)$").collect()
-    return pl.read_parquet(
-        run / "recommendations.parquet", columns=["asset_id", "asset_class", "sector", "score"]
-    )
+    return pl.read_parquet(run / "recommendations.parquet", columns=["asset_id", "asset_class", "sector", "score"])

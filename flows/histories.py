@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 from data_contracts.point_in_time import assert_point_in_time
 from data_contracts.valid_at import valid_at
-from lightning_modules.histories import write_histories
 
 from flows.config import HistoriesConfig
 from flows.market_features import encode, market_regime, popularity_features, price_features
+from lightning_modules.histories import write_histories
 
 ASSET_COLUMNS = (
     "asset_name",
@@ -47,10 +47,7 @@ def build_histories(snapshot: Path, cut: date, settings: HistoriesConfig, as_of:
         .collect()
     )
     prices = (
-        pl.scan_parquet(snapshot / "prices.parquet")
-        .filter(pl.col("date") <= cut)
-        .select("asset_id", "date", "close")
-        .collect()
+        pl.scan_parquet(snapshot / "prices.parquet").filter(pl.col("date") <= cut).select("asset_id", "date", "close").collect()
     )
 
     items = _items(snapshot, buys, prices, cut, settings)
@@ -58,20 +55,14 @@ def build_histories(snapshot: Path, cut: date, settings: HistoriesConfig, as_of:
     item_features, item_names = encode(
         items,
         ("asset_class", "asset_subclass", "sector", "market_id"),
-        [
-            name
-            for name in items.columns
-            if name in {"dividend_yield", "volatility"} or name.startswith(("momentum_", "buyers_"))
-        ],
+        [name for name in items.columns if name in {"dividend_yield", "volatility"} or name.startswith(("momentum_", "buyers_"))],
     )
     customer_features, customer_names = encode(
         customers, ("customer_type", "risk_level", "investment_capacity"), ("log_buys", "log_days_since_last")
     )
     events = (
         buys.join(items.select("asset_id", item=pl.int_range(1, pl.len() + 1, dtype=pl.Int32)), on="asset_id")
-        .join(
-            customers.select("customer_id", customer=pl.int_range(pl.len(), dtype=pl.Int32)), on="customer_id"
-        )
+        .join(customers.select("customer_id", customer=pl.int_range(pl.len(), dtype=pl.Int32)), on="customer_id")
         .sort("customer", "date", "_source_row")
         .with_columns(
             day=pl.col("date").to_physical().cast(pl.Int32),
@@ -92,19 +83,15 @@ def build_histories(snapshot: Path, cut: date, settings: HistoriesConfig, as_of:
         customer_names,
         cut,
     )
-    market_regime(
-        prices, settings.regime_window_days, settings.regime_threshold, settings.price_stale_days
-    ).write_parquet(out / "regime.parquet")
+    market_regime(prices, settings.regime_window_days, settings.regime_threshold, settings.price_stale_days).write_parquet(
+        out / "regime.parquet"
+    )
     return out
 
 
-def _items(
-    snapshot: Path, buys: pl.DataFrame, prices: pl.DataFrame, cut: date, settings: HistoriesConfig
-) -> pl.DataFrame:
+def _items(snapshot: Path, buys: pl.DataFrame, prices: pl.DataFrame, cut: date, settings: HistoriesConfig) -> pl.DataFrame:
     """Catalogue of the cut, sorted by asset_id: every asset described, bought or priced by then."""
-    described = (
-        valid_at(snapshot / "assets.parquet", "asset_id", cut).select("asset_id", *ASSET_COLUMNS).collect()
-    )
+    described = valid_at(snapshot / "assets.parquet", "asset_id", cut).select("asset_id", *ASSET_COLUMNS).collect()
     known = pl.concat([described["asset_id"], buys["asset_id"], prices["asset_id"]]).unique().sort()
     return (
         pl.DataFrame({"asset_id": known})
@@ -124,11 +111,7 @@ def _items(
 
 def _customers(snapshot: Path, buys: pl.DataFrame, cut: date) -> pl.DataFrame:
     """Customers of the cut, sorted by customer_id: every one with a profile or a buy by then."""
-    profiles = (
-        valid_at(snapshot / "customers.parquet", "customer_id", cut)
-        .select("customer_id", *CUSTOMER_COLUMNS)
-        .collect()
-    )
+    profiles = valid_at(snapshot / "customers.parquet", "customer_id", cut).select("customer_id", *CUSTOMER_COLUMNS).collect()
     known = pl.concat([profiles["customer_id"], buys["customer_id"]]).unique().sort()
     activity = buys.group_by("customer_id").agg(
         n_buys=pl.len(),

@@ -10,10 +10,10 @@ from pathlib import Path
 import polars as pl
 from data_contracts.checkpoint import CheckContext, check_landing
 from data_contracts.holdings import derive_holdings, reconcile_holdings
-from data_contracts.simulate import MarketSettings, simulate_market
 
 from data_contracts.errors import LandingError, StorageError
 from data_contracts.landing import LandedTable, SourceFile, read_landing
+from data_contracts.simulate import MarketSettings, simulate_market
 from flows.config import SimulationConfig
 from flows.night import Night
 
@@ -25,9 +25,7 @@ def landing_folder(night: Night) -> Path:
         return simulated_folder(night.config.simulation, night.home)
     assert source.path is not None, "RunConfig refuses a real source without a path"
     if not source.path.is_dir():
-        raise LandingError(
-            f"landing folder {source.path} does not exist", remedy="check --source / source.path"
-        )
+        raise LandingError(f"landing folder {source.path} does not exist", remedy="check --source / source.path")
     return source.path
 
 
@@ -108,9 +106,7 @@ def _derive_holdings(snapshot: Path, as_of: date) -> None:
     ).collect()
     derived.write_parquet(snapshot / "holdings.parquet")
     if has_delivered:
-        reconcile_holdings(snapshot / "transactions.parquet", delivered, as_of).write_parquet(
-            snapshot / "reconciliation.parquet"
-        )
+        reconcile_holdings(snapshot / "transactions.parquet", delivered, as_of).write_parquet(snapshot / "reconciliation.parquet")
 
 
 def _previous_rows(night: Night) -> dict[str, int]:
@@ -119,9 +115,7 @@ def _previous_rows(night: Night) -> dict[str, int]:
     if current is None:
         return {}
     manifest = json.loads((current / "manifest.json").read_text(encoding="utf-8"))
-    if manifest["config"]["source"]["format"] != night.config.source.format or manifest["as_of"] > str(
-        night.as_of
-    ):
+    if manifest["config"]["source"]["format"] != night.config.source.format or manifest["as_of"] > str(night.as_of):
         return {}
     verdicts = json.loads((current / "contracts" / "verdicts.json").read_text(encoding="utf-8"))
     return {verdict["table"]: verdict["read"] for verdict in verdicts}

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import torch
 from lightning_modules.evaluation import rank_tables
 from lightning_modules.fit import ModelSpec, TrainSettings, fit, load_ranker
-from lightning_modules.histories import Histories, HistoryBatch
 from lightning_modules.popularity import popularity_scores
 from torch import Tensor
 
 from data_contracts.errors import TrainingError
 from flows.config import ModelKind, RunConfig
+from lightning_modules.histories import Histories, HistoryBatch
 from reports.ranking import Ranking, summarise
 
 log = logging.getLogger("nightfolio")
@@ -58,9 +58,7 @@ def relevant_pairs(snapshot: Path, histories: Histories, cut: date, as_of: date)
 
     Assets outside the catalogue of the cut, and customers with no history, are not asked for: nobody could know them.
     """
-    buys = pl.scan_parquet(snapshot / "transactions.parquet").filter(
-        (pl.col("side") == "buy") & (pl.col("date") <= as_of)
-    )
+    buys = pl.scan_parquet(snapshot / "transactions.parquet").filter((pl.col("side") == "buy") & (pl.col("date") <= as_of))
     pairs = (
         buys.group_by("customer_id", "asset_id")
         .agg(pl.col("date").min())
@@ -72,9 +70,7 @@ def relevant_pairs(snapshot: Path, histories: Histories, cut: date, as_of: date)
     customers = pl.DataFrame({"customer_id": histories.customer_ids}).with_columns(
         customer=pl.int_range(pl.len(), dtype=pl.Int32), length=pl.Series(torch.as_tensor(lengths).numpy())
     )
-    items = pl.DataFrame({"asset_id": histories.asset_ids}).with_columns(
-        item=pl.int_range(1, pl.len() + 1, dtype=pl.Int32)
-    )
+    items = pl.DataFrame({"asset_id": histories.asset_ids}).with_columns(item=pl.int_range(1, pl.len() + 1, dtype=pl.Int32))
     return (
         pairs.join(customers.filter(pl.col("length") > 0), on="customer_id")
         .join(items, on="asset_id")
@@ -108,7 +104,8 @@ def evaluate_models(
     popularity = popularity_scores(histories)
 
     def score_popularity(batch: HistoryBatch) -> Tensor:
-        return popularity.expand(len(batch.customers), -1)
+        scores: Tensor = popularity.expand(len(batch.customers), -1)
+        return scores
 
     rankings: dict[str, Ranking] = {}
     for name in (POPULARITY, *models):
@@ -143,6 +140,6 @@ def evaluate_models(
 
 
 def _frame(table: object) -> pl.DataFrame:
-    frame = pl.from_arrow(table)  # type: ignore[arg-type]
+    frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame

@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 
-def price_features(
-    prices: pl.DataFrame, cut: date, momentum_days: Sequence[int], stale_days: int
-) -> pl.DataFrame:
+def price_features(prices: pl.DataFrame, cut: date, momentum_days: Sequence[int], stale_days: int) -> pl.DataFrame:
     """Per asset: ``last_close`` (EUR), ``price_age`` (days), ``volatility`` (yearly), ``momentum_N`` (log return).
 
     Closes may be sparse. A return between two closes ``g`` days apart counts as variance over ``g`` days; a momentum
@@ -114,9 +112,7 @@ def market_regime(prices: pl.DataFrame, window_days: int, threshold: float, stal
     )
 
 
-def encode(
-    frame: pl.DataFrame, categories: Sequence[str], numbers: Sequence[str], most: int = 12
-) -> tuple[Floats, list[str]]:
+def encode(frame: pl.DataFrame, categories: Sequence[str], numbers: Sequence[str], most: int = 12) -> tuple[Floats, list[str]]:
     """Float matrix ``[rows, F]`` and its column names.
 
     Categories become one column for each of their ``most`` commonest values (ties by name). Numbers are standardised
@@ -135,9 +131,7 @@ def encode(
         if not known.any():
             continue
         mean, spread = values[known].mean(), values[known].std()
-        scaled = np.where(
-            known, (np.where(known, values, mean) - mean) / (spread if spread > 1e-12 else 1.0), 0.0
-        )
+        scaled = np.where(known, (np.where(known, values, mean) - mean) / (spread if spread > 1e-12 else 1.0), 0.0)
         columns.append(np.clip(scaled, -5, 5).astype(np.float32))
         names.append(name)
         if not known.all():

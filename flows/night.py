@@ -58,9 +58,7 @@ class Night:
             raise
         seconds, peak = time.perf_counter() - started, _peak_mib()
         with (self.folder / "steps.jsonl").open("a", encoding="utf-8") as out:
-            out.write(
-                json.dumps({"step": name, "seconds": round(seconds, 3), "peak_mib": round(peak, 1)}) + "\n"
-            )
+            out.write(json.dumps({"step": name, "seconds": round(seconds, 3), "peak_mib": round(peak, 1)}) + "\n")
         log.info("%s done in %.1f s (peak %.0f MiB)", name, seconds, peak)
 
 

@@ -60,12 +60,8 @@ def code_version() -> dict[str, str]:
                 digest.update(f"{file.relative_to(root).as_posix()}\0{file_sha256(file)}\n".encode())
     version = {"nightfolio": importlib.metadata.version("nightfolio"), "source_sha256": digest.hexdigest()}
     if (root / ".git").exists() and shutil.which("git"):
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False
-        )
-        changed = subprocess.run(
-            ["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=False
-        )
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+        changed = subprocess.run(["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=False)
         if commit.returncode == 0:
             version["git_commit"] = commit.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
     return version
@@ -79,9 +75,7 @@ def package_versions() -> dict[str, str]:
 def steps(night: Night) -> list[dict[str, Any]]:
     """What :meth:`Night.step` measured so far."""
     path = night.folder / "steps.jsonl"
-    return (
-        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-    )
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def input_files(night: Night) -> list[dict[str, Any]]:

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import torch
 from lightning_modules.explanations import attention_table, faithfulness
 from lightning_modules.fit import load_ranker
-from lightning_modules.histories import Histories
 from lightning_modules.popularity import popularity_scores
 from numpy.typing import NDArray
 
 from flows.config import RunConfig
 from flows.suitability import NO_LIMIT, PAIR_RULES, RISK_LEVELS, asset_exclusions, asset_risk_class
+from lightning_modules.histories import Histories
 
 BATCH = 512
 FALLBACK_DAYS = 90
@@ -45,21 +45,13 @@ def recommend(
     torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
     histories = Histories.open(histories_dir)
-    items = pl.read_parquet(histories_dir / "items.parquet").with_columns(
-        item=pl.int_range(1, pl.len() + 1, dtype=pl.Int32)
-    )
-    customers = pl.read_parquet(histories_dir / "customers.parquet").with_columns(
-        customer=pl.int_range(pl.len(), dtype=pl.Int32)
-    )
-    items = items.join(
-        asset_risk_class(items, config.recommend), on="asset_id", how="left", maintain_order="left"
-    )
+    items = pl.read_parquet(histories_dir / "items.parquet").with_columns(item=pl.int_range(1, pl.len() + 1, dtype=pl.Int32))
+    customers = pl.read_parquet(histories_dir / "customers.parquet").with_columns(customer=pl.int_range(pl.len(), dtype=pl.Int32))
+    items = items.join(asset_risk_class(items, config.recommend), on="asset_id", how="left", maintain_order="left")
     removed = asset_exclusions(items, snapshot / "restricted.parquet", as_of, config.recommend)
     removed.write_parquet(out / "asset_exclusions.parquet")
 
-    top, pair_counts = _rank(
-        config, histories, histories_dir, model_dir, snapshot, items, customers, removed, as_of, out
-    )
+    top, pair_counts = _rank(config, histories, histories_dir, model_dir, snapshot, items, customers, removed, as_of, out)
     has_history = (customers["n_buys"] > 0).to_numpy()
     table, proof = _explain(config, histories, histories_dir, model_dir, top, has_history)
     table.write_parquet(out / "attention.parquet")
@@ -75,9 +67,7 @@ def recommend(
         on="customer",
         maintain_order="left",
     )
-    holdings = (
-        pl.scan_parquet(snapshot / "holdings.parquet").select("customer_id", "asset_id", "status").collect()
-    )
+    holdings = pl.scan_parquet(snapshot / "holdings.parquet").select("customer_id", "asset_id", "status").collect()
     reasons = _reasons(table, items, customers, holdings, bool(proof.get("better_than_random", False)))
     recent = popularity_scores(
         histories,
@@ -151,9 +141,7 @@ def _rank(
     model = load_ranker(model_dir, histories_dir)
     open_to_all = ~items["asset_id"].is_in(removed["asset_id"].unique().to_list()).to_numpy()  # [N]
     asset_risk = items["asset_risk"].to_numpy().astype(np.int8)  # [N]
-    profile = (
-        customers["risk_level"].replace_strict(RISK_LEVELS, default=NO_LIMIT, return_dtype=pl.Int8).to_numpy()
-    )  # [C]
+    profile = customers["risk_level"].replace_strict(RISK_LEVELS, default=NO_LIMIT, return_dtype=pl.Int8).to_numpy()  # [C]
     pairs = (
         pl.scan_parquet(snapshot / "holdings.parquet")
         .select("customer_id", "asset_id", held=pl.col("status") == "held")
@@ -196,9 +184,7 @@ def _rank(
             broken[0, rows[now], column[first:last][now]] = True
             broken[1, rows[~now], column[first:last][~now]] = True
             broken[2] = asset_risk[None, :] > profile[low:high, None]
-            forbidden = (
-                broken[0] | broken[2] | (broken[1] if not config.recommend.offer_previously_held else False)
-            )
+            forbidden = broken[0] | broken[2] | (broken[1] if not config.recommend.offer_previously_held else False)
             if config.recommend.offer_previously_held:
                 broken[1] = False
             scores[forbidden | ~open_to_all[None, :]] = -np.inf
@@ -289,11 +275,7 @@ def _reasons(
             )
         )
     )
-    tail = (
-        "."
-        if faithful
-        else ". Attention was not shown to be better than chance as an explanation in this run."
-    )
+    tail = "." if faithful else ". Attention was not shown to be better than chance as an explanation in this run."
     return (
         named.group_by("customer", "candidate", maintain_order=True)
         .agg(
@@ -304,9 +286,7 @@ def _reasons(
         .select(
             "customer",
             pl.col("candidate").alias("item"),
-            pl.format(
-                "Attention rested on the customer's purchases of {}{}", pl.col("words"), pl.lit(tail)
-            ).alias("reason"),
+            pl.format("Attention rested on the customer's purchases of {}{}", pl.col("words"), pl.lit(tail)).alias("reason"),
             "reason_assets",
             "reason_weights",
         )

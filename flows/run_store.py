@@ -118,19 +118,19 @@ class RunStore:
         """The one atomic rename that makes a run visible; then CURRENT is swapped to it, atomically too."""
         target = self.home / "published" / staged.name
         _sync_tree(staged)
-        os.rename(staged, target)
+        staged.rename(target)
         _sync(target.parent)
         link = self.home / "published" / f".CURRENT-{os.getpid()}"
         link.unlink(missing_ok=True)
         link.symlink_to(target.name)
-        os.replace(link, self.home / "published" / "CURRENT")
+        link.replace(self.home / "published" / "CURRENT")
         _sync(target.parent)
         return target
 
     def keep_trained(self, staged: Path) -> Path:
         """Moves a training run's folder to ``trained/``."""
         target = self.home / "trained" / staged.name
-        os.rename(staged, target)
+        staged.rename(target)
         return target
 
     def fail(self, staged: Path, failure: dict[str, Any]) -> Path:
@@ -140,7 +140,7 @@ class RunStore:
             # On a full disk the intermediate files go first, so that there is room to say why.
             shutil.rmtree(staged / "work", ignore_errors=True)
             (staged / "failure.json").write_text(json.dumps(failure, indent=2), encoding="utf-8")
-        os.rename(staged, target)
+        staged.rename(target)
         return target
 
     def sweep(self) -> list[str]:

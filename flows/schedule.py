@@ -7,8 +7,7 @@ from typing import Any
 
 from prefect import serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.deployments.runner import RunnerDeployment
-from prefect.flows import EntrypointType
+from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.schedules import Cron
 
 from flows.config import load_config
@@ -18,16 +17,15 @@ from flows.train import train
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
 
 
-def deployments(
-    preset: str, source: Path | None, settings: dict[str, Any], home: Path
-) -> list[RunnerDeployment]:
+def deployments(preset: str, source: Path | None, settings: dict[str, Any], home: Path) -> list[RunnerDeployment]:
     """The nightly deployment (cron and time zone from the config) and the ad hoc training deployment."""
     schedule = load_config(preset, source=source, settings=settings).schedule
     parameters: dict[str, Any] = {"preset": preset, "settings": settings, "home": str(home.absolute())}
     if source is not None:
         parameters["source"] = str(source.absolute())
     return [
-        nightly.to_deployment(
+        RunnerDeployment.from_flow(
+            nightly,
             name="nightly",
             schedule=Cron(schedule.cron, timezone=schedule.time_zone),
             parameters=parameters,
@@ -35,7 +33,8 @@ def deployments(
             entrypoint_type=EntrypointType.MODULE_PATH,
             description="The whole night: landing files to a published recommendation file with its evidence.",
         ),
-        train.to_deployment(
+        RunnerDeployment.from_flow(
+            train,
             name="train",
             parameters=parameters,
             concurrency_limit=ONE_AT_A_TIME,

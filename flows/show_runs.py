@@ -54,11 +54,7 @@ def print_metrics(console: Console, run: Path, segments: bool = False) -> None:
             remedy=f"`nightfolio show {run.name}` says why",
         )
     metrics = pl.read_parquet(path)
-    k = max(
-        int(name.split("_")[2])
-        for name in metrics.columns
-        if name.startswith("ndcg_at_") and name.count("_") == 2
-    )
+    k = max(int(name.split("_")[2]) for name in metrics.columns if name.startswith("ndcg_at_") and name.count("_") == 2)
     manifest = _read(run / "manifest.json")
     everyone = metrics.filter(pl.col("segment_kind") == "all")
     console.print(
@@ -117,9 +113,7 @@ def print_runs(console: Console, store: RunStore) -> None:
                 (pl.col("segment_kind") == "all") & (pl.col("model") == model)
             )
             name = next(
-                column
-                for column in reversed(metrics.columns)
-                if column.startswith("ndcg_at_") and column.count("_") == 2
+                column for column in reversed(metrics.columns) if column.startswith("ndcg_at_") and column.count("_") == 2
             )
             ndcg = f"{metrics[name][0]:.4f}" if metrics.height else ""
             if entry.state == "published":
@@ -160,14 +154,10 @@ def print_run(console: Console, run: Path) -> None:
 
 
 def _print_contracts(console: Console, run: Path) -> None:
-    table = _table(
-        "<table", "landed", "withheld", "read", "accepted", "quarantined", "<rules that caught something"
-    )
+    table = _table("<table", "landed", "withheld", "read", "accepted", "quarantined", "<rules that caught something")
     for verdict in _read(run / "contracts" / "verdicts.json"):
         caught = ", ".join(
-            f"{rule['rule_id']} {rule['failed']:,} ({rule['outcome']})"
-            for rule in verdict["rules"]
-            if rule["outcome"] != "pass"
+            f"{rule['rule_id']} {rule['failed']:,} ({rule['outcome']})" for rule in verdict["rules"] if rule["outcome"] != "pass"
         )
         counts = (f"{verdict[name]:,}" for name in ("landed", "withheld", "read", "accepted", "quarantined"))
         table.add_row(verdict["table"], *counts, caught)
@@ -179,13 +169,9 @@ def print_explanation(console: Console, run: Path, customer: str) -> None:
     """Recommendations of one customer with their reasons, and how many candidates each rule removed."""
     path = run / "recommendations.parquet"
     if not path.exists():
-        raise RunNotFound(
-            f"run {run.name} published no recommendations", remedy="`nightfolio runs` lists runs that did"
-        )
+        raise RunNotFound(f"run {run.name} published no recommendations", remedy="`nightfolio runs` lists runs that did")
     known = (
-        pl.scan_parquet(run / "histories" / "present" / "customers.parquet")
-        .filter(pl.col("customer_id") == customer)
-        .collect()
+        pl.scan_parquet(run / "histories" / "present" / "customers.parquet").filter(pl.col("customer_id") == customer).collect()
     )
     if known.is_empty():
         raise RunNotFound(
@@ -209,12 +195,7 @@ def print_explanation(console: Console, run: Path, customer: str) -> None:
             console.print(f"    {asset:<14} {'█' * round(weight * 40)} {weight:.2f}")
     console.print(f"\nexplanation: {rows['explanation'][0]}" if rows.height else "")
     folder = run / "recommendations"
-    removed = (
-        pl.scan_parquet(folder / "exclusions.parquet")
-        .filter(pl.col("customer_id") == customer)
-        .select("rule_id")
-        .collect()
-    )
+    removed = pl.scan_parquet(folder / "exclusions.parquet").filter(pl.col("customer_id") == customer).select("rule_id").collect()
     everyone = pl.read_parquet(folder / "asset_exclusions.parquet", columns=["rule_id"])
     for rule, sentence in RULES.items():
         n = int((removed["rule_id"].cast(pl.String) == rule).sum()) + int((everyone["rule_id"] == rule).sum())

@@ -62,9 +62,7 @@ def asset_risk_class(items: pl.DataFrame, settings: RecommendConfig) -> pl.DataF
     )
 
 
-def asset_exclusions(
-    items: pl.DataFrame, restricted: Path, as_of: date, settings: RecommendConfig
-) -> pl.DataFrame:
+def asset_exclusions(items: pl.DataFrame, restricted: Path, as_of: date, settings: RecommendConfig) -> pl.DataFrame:
     """``asset_id, rule_id, detail``: one row an asset and rule it breaks, for every customer alike.
 
     A watch-list entry excludes nobody; a restricted one counts from valid_from to valid_to, both included.

@@ -1,11 +1,12 @@
 """The steps as Prefect tasks: thin, and passing paths with hashes, never frames.
 
-Each opens its inputs (which checks that they are as the step before left them), calls one pure step and hands on what
-was written. Results are not cached by the orchestrator: the manifest, not its state, is the truth about a run.
+Each opens its inputs (which checks that they are as the step before left them), calls one pure step and hands
+on what was written. Results are not cached by the orchestrator: the manifest, not its state, is the truth.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from flows.night import Night
 
 
 def _file_system_hiccup(task: object, run: object, state: object) -> bool:
-    """Whether a second try could help: the sources are other systems' files, and network mounts come and go."""
+    """Whether a second try could help: sources may lie on network mounts, which come and go."""
     try:
         state.result()  # type: ignore[attr-defined]
     except (TimeoutError, ConnectionError, InterruptedError):
@@ -70,15 +71,13 @@ def train(night: Night, histories: Artifact, kind: ModelKind, purpose: str) -> A
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def evaluate(night: Night, snapshot: Artifact, past: Artifact, models: dict[str, Artifact]) -> Artifact:
+def evaluate(night: Night, snapshot: Artifact, past: Artifact, models: Mapping[ModelKind, Artifact]) -> Artifact:
     """Every model against what customers bought after the cut."""
     with night.step("evaluate"):
-        paths = {kind: model.open() for kind, model in models.items()}
+        paths = {str(kind): model.open() for kind, model in models.items()}
         out = night.folder / "evaluation"
         return Artifact.of(
-            learn.evaluate_models(
-                night.config, snapshot.open(), past.open(), paths, night.evaluation_cut, night.as_of, out
-            )
+            learn.evaluate_models(night.config, snapshot.open(), past.open(), paths, night.evaluation_cut, night.as_of, out)
         )
 
 
@@ -88,9 +87,7 @@ def recommend(night: Night, snapshot: Artifact, present: Artifact, model: Artifa
     with night.step("recommend"):
         out = night.folder / "recommendations"
         return Artifact.of(
-            offering.recommend(
-                night.config, night.run_id, night.as_of, snapshot.open(), present.open(), model.open(), out
-            )
+            offering.recommend(night.config, night.run_id, night.as_of, snapshot.open(), present.open(), model.open(), out)
         )
 
 

@@ -50,7 +50,5 @@ def test_the_reader_of_imports_sees_a_trespass() -> None:
 @pytest.mark.parametrize("room", ROOMS)
 def test_no_pickle_and_no_misc_modules(room: str) -> None:
     for file in sorted((ROOT / room).rglob("*.py")):
-        assert not imported(file.read_text(encoding="utf-8")) & {"pickle", "joblib", "cloudpickle", "dill"}, (
-            file
-        )
+        assert not imported(file.read_text(encoding="utf-8")) & {"pickle", "joblib", "cloudpickle", "dill"}, file
         assert not {"utils", "helpers", "manager", "processor", "misc"} & set(file.stem.split("_")), file

@@ -75,6 +75,4 @@ def test_encoding_standardises_and_flags_what_is_unknown() -> None:
     matrix, names = encode(frame, ["kind"], ["size"])
     assert names == ["kind=x", "kind=y", "size", "size?"]
     third = sqrt(1.5)
-    np.testing.assert_allclose(
-        matrix, [[1, 0, -third, 0], [0, 1, third, 0], [1, 0, 0, 1], [0, 0, 0, 0]], atol=1e-6
-    )
+    np.testing.assert_allclose(matrix, [[1, 0, -third, 0], [0, 1, third, 0], [1, 0, 0, 1], [0, 0, 0, 0]], atol=1e-6)

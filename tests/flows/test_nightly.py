@@ -42,9 +42,7 @@ def run(home: Path) -> Path:
 def test_the_manifest_lists_every_file_with_its_hash(run: Path) -> None:
     manifest = json.loads((run / "manifest.json").read_text())
     listed = {entry["path"]: entry["sha256"] for entry in manifest["outputs"]}
-    on_disk = {
-        file.relative_to(run).as_posix(): file_sha256(file) for file in run.rglob("*") if file.is_file()
-    }
+    on_disk = {file.relative_to(run).as_posix(): file_sha256(file) for file in run.rglob("*") if file.is_file()}
     on_disk.pop("manifest.json")
     assert listed == on_disk
     assert {entry["table"] for entry in manifest["inputs"]} >= {
@@ -79,9 +77,7 @@ def test_nobody_is_offered_what_the_rules_forbid(run: Path) -> None:
     )
     assert restricted.height > 0
     assert rows.join(restricted, on="asset_id", how="semi").is_empty()
-    newest = (
-        pl.read_parquet(run / "snapshot" / "prices.parquet").group_by("asset_id").agg(pl.col("date").max())
-    )
+    newest = pl.read_parquet(run / "snapshot" / "prices.parquet").group_by("asset_id").agg(pl.col("date").max())
     fresh = newest.filter(pl.col("date") >= AS_OF - timedelta(days=7))
     assert rows.join(fresh, on="asset_id", how="anti").is_empty()
     limit = pl.col("risk_level").replace_strict(
@@ -99,12 +95,7 @@ def test_every_candidate_is_offered_removed_or_outranked(run: Path) -> None:
     removed = pl.read_parquet(folder / "exclusions.parquet")
     catalogue = pl.read_parquet(run / "histories" / "present" / "items.parquet").height
     personal = removed.group_by("customer_id").agg(pl.col("asset_id").n_unique().alias("removed"))
-    short = (
-        rows.group_by("customer_id")
-        .len()
-        .filter(pl.col("len") < 10)
-        .join(personal, on="customer_id", how="left")
-    )
+    short = rows.group_by("customer_id").len().filter(pl.col("len") < 10).join(personal, on="customer_id", how="left")
     # Whoever got fewer than ten had no other eligible candidate left.
     assert (short["len"] + short["removed"].fill_null(0) + everyone == catalogue).all()
 
@@ -114,10 +105,7 @@ def test_the_reason_names_the_holdings_with_their_weights(run: Path) -> None:
     items = pl.read_parquet(run / "histories" / "present" / "items.parquet")
     names = dict(items.select("asset_id", "asset_name").iter_rows())
     bought = pl.read_parquet(run / "snapshot" / "transactions.parquet").filter(pl.col("side") == "buy")
-    owned = {
-        customer: set(assets)
-        for customer, assets in bought.group_by("customer_id").agg("asset_id").iter_rows()
-    }
+    owned = {customer: set(assets) for customer, assets in bought.group_by("customer_id").agg("asset_id").iter_rows()}
     for row in rows.head(200).iter_rows(named=True):
         assert row["reason_weights"] == sorted(row["reason_weights"], reverse=True)
         assert sum(row["reason_weights"]) <= 1.001
@@ -131,9 +119,7 @@ def test_the_reason_names_the_holdings_with_their_weights(run: Path) -> None:
 
 
 def test_a_customer_with_no_history_is_served_and_told_so(run: Path) -> None:
-    customers = pl.read_parquet(run / "histories" / "present" / "customers.parquet").filter(
-        pl.col("n_buys") == 0
-    )
+    customers = pl.read_parquet(run / "histories" / "present" / "customers.parquet").filter(pl.col("n_buys") == 0)
     rows = pl.read_parquet(run / "recommendations.parquet").join(customers, on="customer_id", how="semi")
     assert rows.height > 0
     assert rows["model_id"].unique().to_list() == ["recent_popularity"]
@@ -155,9 +141,7 @@ def test_the_evidence_opens_from_disk_alone(run: Path) -> None:
     assert {"index.html", "contracts.html"} <= {page.name for page in pages}
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        loads = re.findall(
-            r"<(?:script|link|img|iframe)\b[^>]*?(?:src|href)\s*=\s*[\"']?(?:https?:)?//[^\s\"'>]+", text
-        )
+        loads = re.findall(r"<(?:script|link|img|iframe)\b[^>]*?(?:src|href)\s*=\s*[\"']?(?:https?:)?//[^\s\"'>]+", text)
         assert not loads, (page.name, loads)
 
 
@@ -168,9 +152,7 @@ def test_no_customer_id_reaches_the_pages(run: Path) -> None:
         assert not [one for one in ids if one in text], page.name
 
 
-def test_a_second_night_compares_with_the_first_and_gives_the_same_recommendations(
-    home: Path, run: Path
-) -> None:
+def test_a_second_night_compares_with_the_first_and_gives_the_same_recommendations(home: Path, run: Path) -> None:
     second = nightly("smoke", home=home)
     assert second.name == "2024-06-28-02"
     assert (second / "evidence" / "drift_trades.html").exists()
@@ -178,9 +160,7 @@ def test_a_second_night_compares_with_the_first_and_gives_the_same_recommendatio
         "run_id": run.name,
         "manifest_sha256": file_sha256(run / "manifest.json"),
     }
-    one, other = (
-        pl.read_parquet(folder / "recommendations.parquet").drop("run_id") for folder in (run, second)
-    )
+    one, other = (pl.read_parquet(folder / "recommendations.parquet").drop("run_id") for folder in (run, second))
     assert_frame_equal(one, other)
 
 
@@ -226,10 +206,7 @@ def test_what_comes_after_as_of_changes_no_byte(home: Path, tmp_path: Path, pref
     as_it_was = _copy_with(market, tmp_path / "before", lambda _, frame: frame)
     as_it_went_on = _copy_with(market, tmp_path / "after", _future)
     settings = {**SMALL, "source.future_rows": "withhold"}
-    nights = [
-        nightly("firm", source, AS_OF, settings, tmp_path / f"home-{source.name}")
-        for source in (as_it_was, as_it_went_on)
-    ]
+    nights = [nightly("firm", source, AS_OF, settings, tmp_path / f"home-{source.name}") for source in (as_it_was, as_it_went_on)]
     for name in (
         "recommendations.parquet",
         "recommendations.csv",
@@ -238,8 +215,7 @@ def test_what_comes_after_as_of_changes_no_byte(home: Path, tmp_path: Path, pref
     ):
         assert file_sha256(nights[0] / name) == file_sha256(nights[1] / name), name
     withheld = {
-        verdict["table"]: verdict["withheld"]
-        for verdict in json.loads((nights[1] / "contracts" / "verdicts.json").read_text())
+        verdict["table"]: verdict["withheld"] for verdict in json.loads((nights[1] / "contracts" / "verdicts.json").read_text())
     }
     assert withheld["transactions"] == 20
     assert withheld["customers"] == 20
@@ -296,9 +272,7 @@ def test_bad_landing_files_stop_the_night_with_a_message(
 def test_an_as_of_before_the_data_is_said(home: Path, tmp_path: Path, prefect_engine: None) -> None:
     market = simulated_folder(load_config("smoke").simulation, home)
     with pytest.raises((ContractBlocked, TrainingError), match=r"2010-01-01|no rows|0 rows"):
-        nightly(
-            "firm", market, date(2010, 1, 1), {**SMALL, "source.future_rows": "withhold"}, tmp_path / "home"
-        )
+        nightly("firm", market, date(2010, 1, 1), {**SMALL, "source.future_rows": "withhold"}, tmp_path / "home")
     assert RunStore(tmp_path / "home").current() is None
 
 

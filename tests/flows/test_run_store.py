@@ -45,9 +45,7 @@ def test_the_second_night_says_who_holds_the_lease(tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     with store.lease(DAY):
         with (
-            pytest.raises(
-                LeaseHeld, match=r"as_of 2024-06-28 is already being run by .+@.+, process \d+, since"
-            ),
+            pytest.raises(LeaseHeld, match=r"as_of 2024-06-28 is already being run by .+@.+, process \d+, since"),
             store.lease(DAY),
         ):
             pass
@@ -68,10 +66,7 @@ def test_a_killed_holder_frees_its_lease_and_its_run_is_swept(tmp_path: Path) ->
     assert subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False).returncode == -9
     store = RunStore(tmp_path)
     assert store.sweep() == ["2024-06-28-01"]
-    assert (
-        json.loads((tmp_path / "failed" / "2024-06-28-01" / "failure.json").read_text())["error"]
-        == "the process died"
-    )
+    assert json.loads((tmp_path / "failed" / "2024-06-28-01" / "failure.json").read_text())["error"] == "the process died"
 
 
 def test_an_error_moves_the_run_to_failed_with_its_reason(tmp_path: Path) -> None:
@@ -85,9 +80,7 @@ def test_an_error_moves_the_run_to_failed_with_its_reason(tmp_path: Path) -> Non
 
 def test_an_unwritable_home_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(
-        StorageError, match=r"cannot write under .*file/home: Not a directory \(.* MiB free there\)"
-    ):
+    with pytest.raises(StorageError, match=r"cannot write under .*file/home: Not a directory \(.* MiB free there\)"):
         RunStore(tmp_path / "file" / "home")
 
 
