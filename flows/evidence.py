@@ -90,7 +90,8 @@ def gather(night: Night, drift: tuple[DriftVerdict, ...] | Absent) -> Evidence:
     return Evidence(
         verdict=Verdict(
             outcome,
-            f"Published: {served:,} of {customers.height:,} customers were given recommendations, {full:,} of them all {config.recommend.k}.",
+            f"Published: {served:,} of {customers.height:,} customers were given recommendations, "
+            f"{full:,} of them all {config.recommend.k}.",
             checks,
         ),
         run=RunFacts(
@@ -171,7 +172,8 @@ def _checks(
         Check(
             "Accuracy against popularity",
             "pass" if everyone["ndcg_gain_low"] is not None and everyone["ndcg_gain_low"] > 0 else "warn",
-            f"NDCG@{k} {everyone[f'ndcg_at_{k}']:.4f}, paired gain {everyone['ndcg_gain']:+.4f} [{everyone['ndcg_gain_low']:+.4f}, {everyone['ndcg_gain_high']:+.4f}]",
+            f"NDCG@{k} {everyone[f'ndcg_at_{k}']:.4f}, paired gain {everyone['ndcg_gain']:+.4f} "
+            f"[{everyone['ndcg_gain_low']:+.4f}, {everyone['ndcg_gain_high']:+.4f}]",
             "the 95 % interval of the paired gain lies above 0",
             "Do not rely on this model; compare with `nightfolio train`.",
             "data scientist",
@@ -208,7 +210,8 @@ def _protocol(night: Night, metrics: pl.DataFrame) -> Protocol:
     first = date.fromordinal(night.evaluation_cut.toordinal() + 1)
     return Protocol(
         split=f"trained on what is dated up to {night.evaluation_cut}, scored on buys from {first} to {night.as_of}",
-        candidates=f"the full catalogue of {n_items:,} assets less those the customer bought before; no sampled negatives, no suitability rules",
+        candidates=f"the full catalogue of {n_items:,} assets less those the customer bought before; "
+        "no sampled negatives, no suitability rules",
         relevant="assets that the customer bought for the first time in the scoring window",
         population="customers with at least one earlier buy and at least one relevant asset",
         n_customers=everyone["n_customers"],
@@ -299,7 +302,8 @@ def _faithfulness(config: RunConfig, proof: dict[str, Any]) -> Faithfulness:
     names = Faithfulness.__dataclass_fields__.keys() - {"model", "protocol"}
     return Faithfulness(
         model=config.recommend.model,
-        protocol="A seeded sample of served customers with at least two holdings: their recommendations, scored again with one holding erased.",
+        protocol="A seeded sample of served customers with at least two holdings: their recommendations, "
+        "scored again with one holding erased.",
         **{name: proof[name] for name in names},
     )
 

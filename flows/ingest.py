@@ -31,7 +31,8 @@ def landing_folder(night: Night) -> Path:
 
 def simulated_folder(settings: SimulationConfig, home: Path) -> Path:
     """The folder of the simulated market with these settings, simulating it where it is not there yet."""
-    name = f"c{settings.customers}-a{settings.assets}-y{settings.years:g}-t{settings.trades_per_customer:g}-s{settings.seed}-{settings.as_of}"
+    size = f"c{settings.customers}-a{settings.assets}-y{settings.years:g}-t{settings.trades_per_customer:g}"
+    name = f"{size}-s{settings.seed}-{settings.as_of}"
     folder = home / "markets" / name
     if not folder.exists():
         simulate_market(folder, MarketSettings(**settings.model_dump()))

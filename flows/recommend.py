@@ -80,7 +80,8 @@ def recommend(
         }
     )
     fallback = pl.format(
-        "No purchase history yet: one of the assets allowed for this customer that most customers bought in the last {} days ({} buyers).",
+        "No purchase history yet: one of the assets allowed for this customer that most customers bought "
+        "in the last {} days ({} buyers).",
         pl.lit(FALLBACK_DAYS),
         pl.col("buyers"),
     )

@@ -108,7 +108,8 @@ class RunStore:
                     remedy="wait for it to end, or stop that process; its lease ends with it",
                 ) from None
             os.ftruncate(handle, 0)
-            who = f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+            who = f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()}"
+            who += f", since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
             os.pwrite(handle, who.encode(), 0)
             yield
         finally:

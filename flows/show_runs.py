@@ -24,7 +24,7 @@ def _read(path: Path) -> Any:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        table.add_column(name.lstrip("<"), justify="left" if name.startswith("<") else "right")
+        table.add_column(name.removeprefix("<"), justify="left" if name.startswith("<") else "right")
     return table
 
 
@@ -58,7 +58,8 @@ def print_metrics(console: Console, run: Path, segments: bool = False) -> None:
     manifest = _read(run / "manifest.json")
     everyone = metrics.filter(pl.col("segment_kind") == "all")
     console.print(
-        f"trained to {manifest['evaluation_cut']}, scored on first buys after it up to {manifest['as_of']}; full catalogue less what was bought before, "
+        f"trained to {manifest['evaluation_cut']}, scored on first buys after it up to {manifest['as_of']}; "
+        "full catalogue less what was bought before, "
         f"no sampled negatives; {everyone['n_customers'][0]:,} customers, {everyone['n_relevant'][0]:,} relevant pairs",
         style="dim",
     )
@@ -127,7 +128,8 @@ def print_run(console: Console, run: Path) -> None:
     if (run / "failure.json").exists():
         failure = _read(run / "failure.json")
         console.print(
-            f"[bold red]{run.name} failed[/] at {failure['step']}\n{escape(failure['error'])}\n  remedy: {escape(failure['remedy'])}",
+            f"[bold red]{run.name} failed[/] at {failure['step']}\n{escape(failure['error'])}\n"
+            f"  remedy: {escape(failure['remedy'])}",
             soft_wrap=True,
         )
         if (run / "contracts" / "verdicts.json").exists():
@@ -147,7 +149,8 @@ def print_run(console: Console, run: Path) -> None:
         steps.add_row(step["step"], f"{step['seconds']:.1f}", f"{step['peak_mib']:.0f}")
     console.print(steps)
     console.print(
-        f"\nsettings {manifest['config_sha256'][:12]}  code {manifest['code'].get('git_commit', manifest['code']['source_sha256'])[:12]}  "
+        f"\nsettings {manifest['config_sha256'][:12]}  "
+        f"code {manifest['code'].get('git_commit', manifest['code']['source_sha256'])[:12]}  "
         f"{len(manifest['inputs'])} input files, {len(manifest['outputs'])} output files, hashed in {run / 'manifest.json'}",
         soft_wrap=True,
     )
@@ -181,14 +184,16 @@ def print_explanation(console: Console, run: Path, customer: str) -> None:
     profile = known.row(0, named=True)
     predicted = " (predicted)" if profile["risk_predicted"] else ""
     console.print(
-        f"[bold]{escape(customer)}[/]  {profile['customer_type']}, profile {profile['risk_level']}{predicted}, {profile['n_buys']} buys up to as_of"
+        f"[bold]{escape(customer)}[/]  {profile['customer_type']}, "
+        f"profile {profile['risk_level']}{predicted}, {profile['n_buys']} buys up to as_of"
     )
     rows = pl.scan_parquet(path).filter(pl.col("customer_id") == customer).sort("rank").collect()
     if rows.is_empty():
         console.print("no candidate was eligible")
     for row in rows.iter_rows(named=True):
         console.print(
-            f"\n[bold]{row['rank']:>2}. {escape(row['asset_name'])}[/]  {row['asset_id']}  score {row['score']:.3f}  risk class {row['asset_risk']}  {row['model_id']}"
+            f"\n[bold]{row['rank']:>2}. {escape(row['asset_name'])}[/]  "
+            f"{row['asset_id']}  score {row['score']:.3f}  risk class {row['asset_risk']}  {row['model_id']}"
         )
         console.print(f"    {escape(row['reason'])}", soft_wrap=True)
         for asset, weight in zip(row["reason_assets"] or [], row["reason_weights"] or [], strict=True):
@@ -215,6 +220,7 @@ def print_settings(console: Console, model: type[BaseModel], prefix: str = "") -
         kind = str(field.annotation).replace("typing.", "").replace("<class '", "").replace("'>", "")
         default = field.get_default(call_default_factory=True)
         console.print(
-            f"[bold]{prefix}{name}[/]  {escape(f'({kind}; {bounds})' if bounds else f'({kind})')}  {escape(str(default))}  [dim]{escape(field.description or '')}[/]",
+            f"[bold]{prefix}{name}[/]  {escape(f'({kind}; {bounds})' if bounds else f'({kind})')}  "
+            f"{escape(str(default))}  [dim]{escape(field.description or '')}[/]",
             soft_wrap=True,
         )

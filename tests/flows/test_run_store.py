@@ -88,7 +88,7 @@ def test_a_full_disk_stops_the_run_and_publishes_nothing(tmp_path: Path) -> None
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     config = load_config("smoke")
     with (
-        pytest.raises(StorageError, match="cannot write under .*: File too large"),
+        pytest.raises(StorageError, match=r"cannot write under .*: File too large"),
         staged_run(config, tmp_path) as night,
     ):
         # The kernel refuses the write as it would on a full quota; no disk is filled for a test.

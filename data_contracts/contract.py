@@ -1,0 +1,133 @@
+"""The shape of a contract: columns with types and units, and rules with a severity, a limit and a remedy.
+
+A rule says once what a bad row is, as a Polars expression (or, for facts that need more than the row, as a search
+for the bad rows), and names the Great Expectations expectation that must come to the same count. The two engines
+check each other; ``checkpoint`` stops when they disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+Severity = Literal["quarantine", "warn", "block"]
+
+ROW = "_row"  # position in the landed table, 0-based; unique, unlike _source_row when a table has several files
+AS_OF = "_as_of"  # the night's date as a column, so that rules stay constants
+
+
+@dataclass(frozen=True)
+class CheckContext:
+    """What a check may know besides the table.
+
+    ``references``: accepted tables by name. ``previous_rows``: rows read of each table at the last publication.
+    ``freshness_days``: oldest allowed age of the newest row. ``volume_change_limit``: largest relative change of a
+    table's rows against the last publication (0.5 = half). ``price_jump_limit``: largest relative change between
+    neighbouring closes. ``quarantine_limits``: share of quarantined rows, per table, above which the night stops.
+    """
+
+    as_of: date
+    references: Mapping[str, Path]
+    previous_rows: Mapping[str, int]
+    freshness_days: int
+    volume_change_limit: float
+    price_jump_limit: float
+    quarantine_limits: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its type, what it means, its unit, and whether a value may be absent."""
+
+    name: str
+    dtype: pl.DataType
+    meaning: str
+    unit: str = ""
+    nullable: bool = False
+    # False: a source may leave the column out; it is then null in every row.
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A Great Expectations expectation by class name, so that contracts need not import the library."""
+
+    kind: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+# Finds the rows (values of ROW) that break a rule which needs other rows or other tables.
+# None means that the rule cannot be asked here, e.g. the table it refers to is absent.
+Search = Callable[[pl.LazyFrame, CheckContext], "pl.Series | None"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule on rows: ``bad`` (an expression that is true where the row breaks it) or ``search``.
+
+    ``complaint`` completes the sentence "3 rows are ..."; ``{as_of}``, ``{freshness_days}`` and ``{jump}`` may
+    stand in it. ``limit``: the share of failing rows above which even a milder severity stops the night.
+    A null never breaks a rule unless the rule is about nulls.
+    """
+
+    rule_id: str
+    description: str
+    columns: tuple[str, ...]
+    severity: Severity
+    complaint: str
+    remedy: str
+    bad: pl.Expr | None = None
+    search: Search | None = None
+    expectation: Expectation | None = None
+    limit: float = 1.0
+
+    def __post_init__(self) -> None:
+        if (self.bad is None) == (self.search is None):
+            raise ValueError(f"rule {self.rule_id}: give either bad or search")
+        if not 0.0 <= self.limit <= 1.0:
+            raise ValueError(f"rule {self.rule_id}: limit {self.limit} is not a share between 0 and 1")
+
+    @property
+    def ok_column(self) -> str:
+        """The boolean column that says whether a row keeps this rule."""
+        return f"_ok_{self.rule_id}"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What one table must be. ``version`` changes whenever a column or a rule does."""
+
+    table: str
+    version: str
+    description: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rules: tuple[Rule, ...]
+    # The column whose value after as_of makes a row belong to the future; None: the table is not dated.
+    date_column: str | None = None
+    # False: an empty table is fine (a source without a restricted list).
+    rows_required: bool = True
+    # What a newest row older than freshness_days does; None: the table is allowed to be old.
+    freshness: Severity | None = None
+
+    def __post_init__(self) -> None:
+        ids = [rule.rule_id for rule in self.rules]
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"contract {self.table}: a rule id is used twice")
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]:
+        """Column name to Polars type, in the table's order."""
+        return {column.name: column.dtype for column in self.columns}
+
+    def column(self, name: str) -> Column:
+        """The column of that name. Raises KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)

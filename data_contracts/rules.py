@@ -1,0 +1,142 @@
+"""Rules that several tables share, each with the expectation that must count the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import polars as pl
+
+from data_contracts import columns as c
+from data_contracts.contract import AS_OF, Expectation, Rule, Severity
+from data_contracts.isin import valid_isin
+
+EARLIEST = date(1990, 1, 1)
+
+
+def flag(rule_id: str) -> Expectation:
+    """Expect the boolean column of a rule that was worked out in Polars to be true in every row."""
+    return Expectation("ExpectColumnValuesToBeInSet", {"column": f"_ok_{rule_id}", "value_set": [True]})
+
+
+def type_rule() -> Rule:
+    """Rows with a field whose text is not of the column's type."""
+    return Rule(
+        rule_id="type",
+        description="every field has the type of its column",
+        columns=(c.TYPE_ERRORS,),
+        severity="quarantine",
+        complaint="not of the column's type",
+        remedy="correct the fields named in _type_errors in the source export (dates as YYYY-MM-DD, a decimal point)",
+        bad=pl.col(c.TYPE_ERRORS).list.len() > 0,
+        expectation=flag("type"),
+        limit=0.05,
+    )
+
+
+def not_null(column: str) -> Rule:
+    """Rows without a value that the table cannot do without."""
+    return Rule(
+        rule_id=f"{column}_not_null",
+        description=f"{column} is present",
+        columns=(column,),
+        severity="quarantine",
+        complaint=f"without a {column}",
+        remedy=f"export {column} for every row",
+        bad=pl.col(column).is_null(),
+        expectation=Expectation("ExpectColumnValuesToNotBeNull", {"column": column}),
+    )
+
+
+def one_of(column: str, values: Sequence[str | int], severity: Severity = "quarantine") -> Rule:
+    """Rows whose value is none of a closed list."""
+    listed = ", ".join(str(value) for value in values)
+    return Rule(
+        rule_id=f"{column}_in_set",
+        description=f"{column} is one of {listed}",
+        columns=(column,),
+        severity=severity,
+        complaint=f"of an unknown {column} (known: {listed})",
+        remedy=f"map the source's {column} to one of: {listed}",
+        bad=~pl.col(column).is_in(list(values)),
+        expectation=Expectation("ExpectColumnValuesToBeInSet", {"column": column, "value_set": list(values)}),
+    )
+
+
+def above(column: str, least: float, unit: str, severity: Severity = "quarantine", limit: float = 1.0) -> Rule:
+    """Rows whose number is not strictly greater than ``least``."""
+    return Rule(
+        rule_id=f"{column}_above_{least:g}",
+        description=f"{column} is greater than {least:g} {unit}".rstrip(),
+        columns=(column,),
+        severity=severity,
+        complaint=f"with a {column} of {least:g} {unit} or less".replace("  ", " "),
+        remedy=f"correct {column} in the source; a value that is not known is left empty, never 0",
+        bad=pl.col(column) <= least,
+        expectation=Expectation(
+            "ExpectColumnValuesToBeBetween", {"column": column, "min_value": least, "strict_min": True}
+        ),
+        limit=limit,
+    )
+
+
+def between(column: str, least: float, most: float, severity: Severity = "quarantine") -> Rule:
+    """Rows whose number lies outside [least, most]."""
+    return Rule(
+        rule_id=f"{column}_in_range",
+        description=f"{column} lies between {least:g} and {most:g}",
+        columns=(column,),
+        severity=severity,
+        complaint=f"with a {column} outside {least:g} to {most:g}",
+        remedy=f"correct {column} in the source, in the unit the contract names",
+        bad=~pl.col(column).is_between(least, most),
+        expectation=Expectation(
+            "ExpectColumnValuesToBeBetween", {"column": column, "min_value": least, "max_value": most}
+        ),
+    )
+
+
+def isin_check_digit() -> Rule:
+    """Rows whose asset is not a well-formed ISIN."""
+    return Rule(
+        rule_id="isin_check_digit",
+        description="asset_id is an ISIN with the right check digit (ISO 6166)",
+        columns=(c.ASSET_ID,),
+        severity="quarantine",
+        complaint="without a valid ISIN (ISO 6166 form and check digit)",
+        remedy="give the asset its ISIN; an identifier that no exchange knows cannot be ordered",
+        bad=~valid_isin(c.ASSET_ID),
+        expectation=flag("isin_check_digit"),
+    )
+
+
+def not_after_as_of(column: str) -> Rule:
+    """Rows dated after the night: with them in, the past would know its future. Stops the night."""
+    return Rule(
+        rule_id="date_not_after_as_of",
+        description=f"{column} is not after as_of",
+        columns=(column,),
+        severity="block",
+        complaint="dated after as_of {as_of}",
+        remedy="run with a later --as-of, deliver a source cut at as_of, or replay with future_rows = 'withhold'",
+        bad=pl.col(column) > pl.col(AS_OF),
+        expectation=Expectation(
+            "ExpectColumnPairValuesAToBeGreaterThanB",
+            {"column_A": AS_OF, "column_B": column, "or_equal": True, "ignore_row_if": "either_value_is_missing"},
+        ),
+        limit=0.0,
+    )
+
+
+def not_before_1990(column: str) -> Rule:
+    """Rows dated before electronic records: a placeholder or a misread year."""
+    return Rule(
+        rule_id=f"{column}_not_before_1990",
+        description=f"{column} is not before {EARLIEST}",
+        columns=(column,),
+        severity="quarantine",
+        complaint=f"dated before {EARLIEST}",
+        remedy="correct the year; leave an unknown date empty where the column allows it",
+        bad=pl.col(column) < EARLIEST,
+        expectation=Expectation("ExpectColumnValuesToBeBetween", {"column": column, "min_value": EARLIEST}),
+    )

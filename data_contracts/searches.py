@@ -1,0 +1,94 @@
+"""Searches for bad rows that a single row cannot show: repeats, unknown references, price jumps.
+
+Each returns a ``Search``: (landed table with the column ROW, context) -> the ROW numbers that break the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import polars as pl
+
+from data_contracts import columns as c
+from data_contracts.contract import ROW, CheckContext, Search
+
+Keep = Literal["first", "last", "none"]
+
+
+def _candidates(rows: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
+    """The rows that may share their key with another, found by hash: small even where the table is large."""
+    hashed = rows.with_columns(pl.struct(key).hash(seed=0).alias("_key_hash"))
+    repeated = hashed.group_by("_key_hash").len().filter(pl.col("len") > 1).select("_key_hash")
+    return hashed.join(repeated, on="_key_hash", how="semi").drop("_key_hash")
+
+
+def exact_repeats(columns: Sequence[str], among: pl.Expr | None = None) -> Search:
+    """Rows equal to an earlier one in all ``columns`` (the first stays)."""
+
+    def search(rows: pl.LazyFrame, context: CheckContext) -> pl.Series:
+        chosen = rows if among is None else rows.filter(among)
+        frame = _candidates(chosen.select(ROW, *columns), columns).collect(engine="streaming").sort(ROW)
+        return frame.filter(~pl.struct(columns).is_first_distinct())[ROW]
+
+    return search
+
+
+def conflicting_key(key: Sequence[str], values: Sequence[str], keep: Keep, among: pl.Expr | None = None) -> Search:
+    """Rows that share their key with another row but say something else in ``values``.
+
+    Exact repeats are the business of ``exact_repeats`` and are not counted again. Of the statements left, ``keep``
+    says which stays: the first, the last, or none of them where neither can be believed.
+    """
+
+    def search(rows: pl.LazyFrame, context: CheckContext) -> pl.Series:
+        complete = pl.all_horizontal(pl.col(list(key)).is_not_null())
+        chosen = rows.filter(complete if among is None else complete & among)
+        frame = _candidates(chosen.select(ROW, *key, *values), key).collect(engine="streaming").sort(ROW)
+        frame = frame.unique(subset=[*key, *values], keep="first", maintain_order=True)
+        repeated = frame.filter(pl.struct(key).is_duplicated())
+        if keep == "none":
+            return repeated[ROW]
+        stays = pl.struct(key).is_first_distinct() if keep == "first" else pl.struct(key).is_last_distinct()
+        return repeated.filter(~stays)[ROW]
+
+    return search
+
+
+def unknown_reference(column: str, table: str, reference_column: str | None = None) -> Search:
+    """Rows whose value does not occur in an accepted table; null refers to nothing and is fine."""
+
+    def search(rows: pl.LazyFrame, context: CheckContext) -> pl.Series | None:
+        path = context.references.get(table)
+        if path is None:
+            return None
+        known = pl.scan_parquet(path).select(pl.col(reference_column or column).alias(column)).unique()
+        return (
+            rows.select(ROW, column)
+            .filter(pl.col(column).is_not_null())
+            .join(known, on=column, how="anti")
+            .select(ROW)
+            .collect(engine="streaming")[ROW]
+        )
+
+    return search
+
+
+def price_jumps(days: int) -> Search:
+    """Closes that differ from the asset's previous close, at most ``days`` earlier, by more than price_jump_limit.
+
+    The change is measured against the smaller of the two, so that a halving counts like a doubling. Closes further
+    apart are not compared: a source that has prices on some days only would otherwise be all jumps.
+    """
+
+    def search(rows: pl.LazyFrame, context: CheckContext) -> pl.Series:
+        known = rows.filter(pl.col(c.CLOSE) > 0, pl.col(c.DATE).is_not_null(), pl.col(c.ASSET_ID).is_not_null())
+        ordered = known.select(ROW, c.ASSET_ID, c.DATE, c.CLOSE).sort(c.ASSET_ID, c.DATE, ROW)
+        same = pl.col(c.ASSET_ID) == pl.col(c.ASSET_ID).shift()
+        near = (pl.col(c.DATE) - pl.col(c.DATE).shift()).dt.total_days() <= days
+        before = pl.col(c.CLOSE).shift()
+        ratio = pl.max_horizontal(c.CLOSE, before) / pl.min_horizontal(c.CLOSE, before)
+        jump = same & near & (ratio - 1.0 > context.price_jump_limit)
+        return ordered.filter(jump).select(ROW).collect()[ROW]
+
+    return search
