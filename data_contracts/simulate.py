@@ -1,10 +1,11 @@
 """The embedded default source: a simulated market with a known truth, written in Nightfolio's own layout.
 
-``truth/`` beside the tables says what a model ought to find: every purchase's reason, every customer's tastes, which
-asset is whose companion, and the regime of every day. The night never reads it; tests do.
+``truth/`` beside the tables says what a model ought to find: every purchase's reason, every customer's tastes,
+which asset is whose companion, and the regime of every day. The night never reads it; tests do.
 
-Files: simulate_draws (random numbers), simulate_assets (what can be bought), simulate_prices (regimes, fashion, closes),
-simulate_customers (who buys), simulate_trades (what they buy and why), and this one (settings, and writing it all).
+The parts: simulate_draws (random numbers), simulate_assets (what can be bought), simulate_prices (regimes,
+fashion, closes), simulate_customers (who buys), simulate_trades (what they buy and why), simulate_ledger (the tables
+of trades), and this one (settings, and writing it all).
 """
 
 from __future__ import annotations
@@ -24,22 +25,26 @@ import pyarrow.parquet as pq
 
 from data_contracts.errors import ConfigError, StorageError
 from data_contracts.simulate_assets import (
-    COMPANION_WEIGHTS,
-    Catalogue,
+    appeal_table,
     assets_table,
+    companions_table,
     draw_catalogue,
     markets_table,
     restricted_table,
 )
-from data_contracts.simulate_customers import Customers, customer_ids, customers_table, draw_customers, tastes_table
-from data_contracts.simulate_draws import Bools, Floats, Ints, uniforms
-from data_contracts.simulate_prices import Weather, business_days, draw_prices, draw_weather, prices_table, weather_table
-from data_contracts.simulate_trades import REASON_NAMES, REASON_SHARES, Tastebuds, Trades, draw_trades
+from data_contracts.simulate_customers import customers_table, draw_customers, tastes_table
+from data_contracts.simulate_ledger import holdings_table, purchases_table, transactions_table
+from data_contracts.simulate_prices import (
+    business_days,
+    draw_prices,
+    draw_weather,
+    prices_table,
+    weather_table,
+)
+from data_contracts.simulate_trades import REASON_NAMES, REASON_SHARES, Market, Tastebuds, draw_trades
 
 #: Raised by hand whenever the same settings would give another market.
 SIMULATOR_VERSION = 1
-_CHANNELS = ("internet_banking", "branch", "phone_banking")
-_CHANNEL_STREAM = 30
 #: Customer x asset cells that are simulated together: 4 million keep a chunk's state near 40 MB.
 _CELLS_PER_CHUNK = 4_000_000
 _ASSETS_PER_CHUNK = 500
@@ -49,8 +54,8 @@ _ASSETS_PER_CHUNK = 500
 class MarketSettings:
     """The size and the seed of a simulated market. Anything out of bounds is refused with the field's name.
 
-    ``years`` of business days end on the last one on or before ``as_of``; ``trades_per_customer`` is the mean number
-    of trades, about one in seven of them a sale.
+    ``years`` of business days end on the last one on or before ``as_of``; ``trades_per_customer`` is the mean
+    number of trades, about one in seven of them a sale.
     """
 
     customers: int = 3_000
@@ -88,10 +93,10 @@ class MarketSettings:
 def simulate_market(into: Path, settings: MarketSettings, *, cells_per_chunk: int = _CELLS_PER_CHUNK) -> Path:
     """Writes the market to the folder ``into`` in one rename, and returns ``into``.
 
-    A folder that already holds this very market is left as it is. ``cells_per_chunk`` bounds memory and changes
-    nothing else. Raises StorageError where ``into`` holds something else or cannot be written.
+    A folder that already holds this very market is left as it is. ``cells_per_chunk`` bounds memory and does not
+    change a row. Raises StorageError where ``into`` holds something else or cannot be written.
     """
-    if into.exists():
+    if into.exists() and not _is_empty_folder(into):
         return _existing(into, settings)
     try:
         into.parent.mkdir(parents=True, exist_ok=True)
@@ -122,22 +127,21 @@ def _write(root: Path, settings: MarketSettings, cells_per_chunk: int) -> None:
     markets_table().write_parquet(root / "markets.parquet")
     restricted_table(catalogue, calendar).write_parquet(root / "restricted.parquet")
     weather_table(weather).write_parquet(truth / "regimes.parquet")
-    _companions_table(catalogue).write_parquet(truth / "companions.parquet")
-    _appeal_table(catalogue).write_parquet(truth / "assets.parquet")
+    companions_table(catalogue).write_parquet(truth / "companions.parquet")
+    appeal_table(catalogue).write_parquet(truth / "assets.parquet")
     with _Table(root / "prices.parquet") as prices:
         for first in range(0, settings.assets, _ASSETS_PER_CHUNK):
             last = min(first + _ASSETS_PER_CHUNK, settings.assets)
-            prices.append(prices_table(catalogue, calendar, close, first, last))
-    _write_customers(root, settings, catalogue, weather, close, max(1, cells_per_chunk // settings.assets))
-    (root / "market.json").write_text(json.dumps(settings.as_json(), indent=2) + "\n", encoding="utf-8")
-    reasons = dict(zip(REASON_NAMES, (float(share) for share in REASON_SHARES), strict=True))
-    (truth / "reasons.json").write_text(json.dumps(reasons, indent=2) + "\n", encoding="utf-8")
+            prices.append(prices_table(catalogue, calendar, close[first:last], first))
+    market = Market(settings.seed, catalogue, weather, close)
+    _write_customers(root, settings, market, max(1, cells_per_chunk // settings.assets))
+    _write_json(root / "market.json", settings.as_json())
+    _write_json(truth / "reasons.json", dict(zip(REASON_NAMES, REASON_SHARES.tolist(), strict=True)))
 
 
-def _write_customers(
-    root: Path, settings: MarketSettings, catalogue: Catalogue, weather: Weather, close: Floats, per_chunk: int
-) -> None:
-    tastebuds = Tastebuds(catalogue)
+def _write_customers(root: Path, settings: MarketSettings, market: Market, per_chunk: int) -> None:
+    calendar = market.weather.calendar
+    tastebuds = Tastebuds(market.catalogue)
     written = 0
     with (
         _Table(root / "customers.parquet") as people,
@@ -147,104 +151,20 @@ def _write_customers(
         _Table(root / "truth" / "tastes.parquet") as tastes,
     ):
         for first in range(0, settings.customers, per_chunk):
-            last = min(first + per_chunk, settings.customers)
-            customers = draw_customers(
-                settings.seed, first, last, len(weather.calendar), settings.trades_per_customer
-            )
-            trades = draw_trades(settings.seed, customers, catalogue, weather, close, tastebuds)
-            people.append(customers_table(customers, settings.seed, weather.calendar))
-            tastes.append(tastes_table(customers))
-            rows = _transactions_table(trades, customers, settings.seed, catalogue, weather, close, written)
+            number = np.arange(first, min(first + per_chunk, settings.customers), dtype=np.int64)
+            customers = draw_customers(settings.seed, number, len(calendar), settings.trades_per_customer)
+            trades = draw_trades(market, tastebuds, customers)
+            rows = transactions_table(market, customers, trades, written)
+            people.append(customers_table(customers, settings.seed, calendar))
             ledger.append(rows)
-            purchases.append(_purchases_table(trades, rows, catalogue, written))
-            positions.append(_holdings_table(trades, customers, catalogue, weather.calendar[-1]))
+            positions.append(holdings_table(market, customers, trades, calendar[-1]))
+            purchases.append(purchases_table(market, trades, rows, written))
+            tastes.append(tastes_table(customers))
             written += len(rows)
 
 
-def _transactions_table(
-    trades: Trades,
-    customers: Customers,
-    seed: int,
-    catalogue: Catalogue,
-    weather: Weather,
-    close: Floats,
-    written: int,
-) -> pl.DataFrame:
-    """The transactions of a chunk in customer, then time order; ``written`` rows came before it."""
-    row = written + 1 + np.arange(len(trades.who), dtype=np.int64)
-    # Each customer mostly keeps to one channel.
-    habit = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 2])[
-        (uniforms(seed, _CHANNEL_STREAM, customers.number) * 10).astype(np.int64)
-    ]
-    strays = uniforms(seed, _CHANNEL_STREAM + 1, row) < 0.1
-    channel = np.where(strays, 1, habit[trades.who])
-    names = pl.Series([market for market in markets_table()["market_id"]])
-    return pl.DataFrame(
-        {
-            "transaction_id": _transaction_ids(row),
-            "customer_id": customer_ids(customers.number).gather(trades.who),
-            "asset_id": pl.Series(catalogue.isin).gather(trades.asset),
-            "side": pl.Series(["sell", "buy"]).gather(trades.buy.astype(np.int64)),
-            "date": pl.Series(weather.calendar, dtype=pl.Date).gather(trades.day),
-            "value": trades.units * close[trades.asset, trades.day],
-            "units": trades.units,
-            "channel": pl.Series(_CHANNELS).gather(channel),
-            "market_id": names.gather(catalogue.market[trades.asset]),
-            "record_kind": pl.repeat("full", len(row), eager=True),
-            "date_window_days": pl.repeat(None, len(row), dtype=pl.Int32, eager=True),
-        }
-    )
-
-
-def _purchases_table(trades: Trades, rows: pl.DataFrame, catalogue: Catalogue, written: int) -> pl.DataFrame:
-    """Truth, one row per buy: ``source_row`` counts the rows of transactions from 1."""
-    buy = np.flatnonzero(trades.buy)
-    driver: Bools = trades.reason_asset[buy] >= 0
-    names = pl.Series(catalogue.isin).gather(np.maximum(trades.reason_asset[buy], 0))
-    return pl.DataFrame(
-        {
-            "source_row": written + 1 + buy.astype(np.int64),
-            "customer_id": rows["customer_id"].gather(buy),
-            "asset_id": rows["asset_id"].gather(buy),
-            "date": rows["date"].gather(buy),
-            "reason": pl.Series(REASON_NAMES).gather(trades.reason[buy]),
-            "reason_asset_id": names,
-            "driven": driver,
-        }
-    ).with_columns(pl.when("driven").then("reason_asset_id")).drop("driven")
-
-
-def _holdings_table(trades: Trades, customers: Customers, catalogue: Catalogue, as_of: dt.date) -> pl.DataFrame:
-    """What the source says each customer holds at the end."""
-    who, asset = np.nonzero(trades.held)
-    return pl.DataFrame(
-        {
-            "as_of_date": pl.repeat(as_of, len(who), dtype=pl.Date, eager=True),
-            "customer_id": customer_ids(customers.number).gather(who),
-            "asset_id": pl.Series(catalogue.isin).gather(asset),
-            "units": trades.held[who, asset],
-        }
-    )
-
-
-def _companions_table(catalogue: Catalogue) -> pl.DataFrame:
-    wide = len(COMPANION_WEIGHTS)
-    names = pl.Series(catalogue.isin)
-    return pl.DataFrame(
-        {
-            "asset_id": names.gather(np.repeat(np.arange(catalogue.size), wide)),
-            "companion_id": names.gather(catalogue.companions.ravel()),
-            "weight": np.tile(COMPANION_WEIGHTS, catalogue.size),
-        }
-    )
-
-
-def _appeal_table(catalogue: Catalogue) -> pl.DataFrame:
-    return pl.DataFrame({"asset_id": catalogue.isin, "appeal": catalogue.appeal})
-
-
-def _transaction_ids(row: Ints) -> pl.Series:
-    return pl.select("T" + pl.Series(row).cast(pl.String).str.zfill(10)).to_series()
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 class _Table:
@@ -263,11 +183,13 @@ class _Table:
             self._writer = pq.ParquetWriter(self._path, rows.schema, compression="zstd")
         self._writer.write_table(rows)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._writer is not None:
             self._writer.close()
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def _existing(into: Path, settings: MarketSettings) -> Path:

@@ -1,7 +1,7 @@
 """The simulated market's assets: fictional firms, valid ISINs, sectors, risk classes, and planted companions.
 
-No name belongs to a real firm: issuers are coined from syllables, and the ISINs use country codes that ISO 3166
-reserves for private use (QM to QZ), so that none can be the number of a real security.
+Issuers are coined from syllables and meant to name no real firm. The ISINs are valid, but their country codes are
+among those that ISO 3166 leaves to private use (QM to QZ), so that none can be the number of a real security.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _STARTS = (
     "Vel Osma Tarq Quen Brel Zor Ithra Mond Kesl Ulri Fenv Galt Hest Jurr Larv Nemt Ovri Pelq Rhun Sarv "
     "Thal Umbr Wexl Yarr Dorv Elnu Corv Ambr"
 ).split()
-_ENDS = "adrin imar esne ovanta ostra uvel ario enthal ixen olde urna evik ambra onis aquel iscar erro ythe".split()
+_ENDS = ("adrin imar esne ovanta ostra uvel ario enthal ixen olde urna evik ambra onis aquel iscar erro ythe").split()
 _TRADES = {
     "Technology": ("Software", "Semiconductors"),
     "Health Care": ("Therapeutics", "Medical Devices"),
@@ -72,10 +72,10 @@ _TRADES = {
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What can be bought. Every array has one entry per asset [N]; days count business days from the market's first.
+    """What can be bought. Every array has one entry per asset [N]; days count business days from the first.
 
-    ``appeal`` is how often an asset is chosen among its like; ``listed_from`` and ``listed_to`` (inclusive) bound the
-    days on which it has a price; ``companions`` [N, 3] are the assets that holding this one makes a customer buy.
+    ``appeal`` is how often an asset is chosen among its like; ``listed_from`` and ``listed_to`` (inclusive) bound
+    the days on which it has a price; ``companions`` [N, 3] are what holding this one makes a customer buy.
     """
 
     isin: list[str]
@@ -105,7 +105,7 @@ def draw_catalogue(assets: int, days: int, rng: np.random.Generator) -> Catalogu
     market = np.where(asset_class == FUND, 3, rng.integers(0, 3, assets))
     base_yield = np.choose(asset_class, [0.02, 0.035, 0.015]) + 0.015 * SECTOR_DEFENSIVE[sector]
     dividend_yield = np.round(base_yield * rng.uniform(0.3, 1.6, assets), 4)
-    dividend_yield[(asset_class == STOCK) & (rng.random(assets) < 0.3)] = np.nan  # pays none, so declares none
+    dividend_yield[(asset_class == STOCK) & (rng.random(assets) < 0.3)] = np.nan  # it pays none
     listed_from, listed_to = _listings(assets, days, rng)
     return Catalogue(
         isin=_isins(market, rng),
@@ -126,7 +126,7 @@ def draw_catalogue(assets: int, days: int, rng: np.random.Generator) -> Catalogu
 
 
 def isin_check_digit(bodies: list[str]) -> list[int]:
-    """The check digit of each 11-character body: letters become two digits (A=10), then Luhn. Source: ISO 6166."""
+    """The check digit of each 11-character body: letters become numbers (A = 10), then Luhn. Source: ISO 6166."""
     digits = []
     for body in bodies:
         total = 0
@@ -174,7 +174,7 @@ def markets_table() -> pl.DataFrame:
 
 
 def restricted_table(catalogue: Catalogue, calendar: list[dt.date]) -> pl.DataFrame:
-    """Four much-bought assets: two restricted now (one with an end), one only watched, one whose restriction is over."""
+    """Four much-bought assets: two restricted now (one until a date), one only watched, one restricted once."""
     listed = np.flatnonzero((catalogue.listed_from == 0) & (catalogue.listed_to == len(calendar) - 1))
     chosen = listed[np.argsort(-catalogue.appeal[listed], kind="stable")][2:6]
     last = len(calendar) - 1
@@ -193,6 +193,24 @@ def restricted_table(catalogue: Catalogue, calendar: list[dt.date]) -> pl.DataFr
         },
         schema_overrides={"valid_to": pl.Date},
     )
+
+
+def companions_table(catalogue: Catalogue) -> pl.DataFrame:
+    """Truth: the three companions of each asset, with the chance of each."""
+    wide = len(COMPANION_WEIGHTS)
+    names = pl.Series(catalogue.isin)
+    return pl.DataFrame(
+        {
+            "asset_id": names.gather(np.repeat(np.arange(catalogue.size), wide)),
+            "companion_id": names.gather(catalogue.companions.ravel()),
+            "weight": np.tile(COMPANION_WEIGHTS, catalogue.size),
+        }
+    )
+
+
+def appeal_table(catalogue: Catalogue) -> pl.DataFrame:
+    """Truth: how often each asset is chosen among its like, relative to the others."""
+    return pl.DataFrame({"asset_id": catalogue.isin, "appeal": catalogue.appeal})
 
 
 def _classes(assets: int, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
@@ -217,9 +235,7 @@ def _classes(assets: int, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
         else:
             broad = turn % 4 == 0
             sector[members] = np.where(broad, DIVERSIFIED, (turn * 7 + turn // 4) % GOVERNMENT)
-            risk_class[members] = np.where(
-                broad, np.array([1, 2, 2, 3])[turn // 4 % 4], np.array([2, 1, 3])[turn % 3]
-            )
+            risk_class[members] = np.where(broad, np.array([1, 2, 2, 3])[turn // 4 % 4], np.array([2, 1, 3])[turn % 3])
     shuffled = rng.permutation(assets)
     return asset_class[shuffled].astype(np.int64), sector[shuffled], risk_class[shuffled]
 
@@ -252,10 +268,8 @@ def _names(
 
 
 def _isins(market: Ints, rng: np.random.Generator) -> list[str]:
-    numbers = rng.choice(10**9, size=len(market), replace=False) if len(market) > 10**6 else None
-    if numbers is None:
-        numbers = np.unique(rng.integers(0, 10**9, size=2 * len(market)))
-        numbers = rng.permutation(numbers)[: len(market)]
+    # Twice as many as needed, so that enough are left once doubles are gone.
+    numbers = rng.permutation(np.unique(rng.integers(0, 10**9, size=2 * len(market))))[: len(market)]
     bodies = [f"{MARKETS[index][3]}{number:09d}" for index, number in zip(market, numbers, strict=True)]
     return [f"{body}{digit}" for body, digit in zip(bodies, isin_check_digit(bodies), strict=True)]
 

@@ -72,9 +72,8 @@ class Customers:
     tastes: Ints
 
 
-def draw_customers(seed: int, first: int, last: int, days: int, trades_per_customer: float) -> Customers:
-    """Customers numbered ``first`` to ``last`` (exclusive) of a market of ``days`` business days."""
-    number = np.arange(first, last, dtype=np.int64)
+def draw_customers(seed: int, number: Ints, days: int, trades_per_customer: float) -> Customers:
+    """The customers of these numbers [n], in a market of ``days`` business days."""
 
     def draw(stream: int) -> Floats:
         return uniforms(seed, stream, number)
@@ -113,7 +112,7 @@ def draw_customers(seed: int, first: int, last: int, days: int, trades_per_custo
 
 def customer_ids(number: Ints) -> pl.Series:
     """``C0000001`` for customer 0, and so on."""
-    return pl.select(("C" + pl.Series(number + 1).cast(pl.String).str.zfill(7)).alias("customer_id")).to_series()
+    return pl.select("C" + pl.Series(number + 1).cast(pl.String).str.zfill(7)).to_series()
 
 
 def customers_table(customers: Customers, seed: int, calendar: list[dt.date]) -> pl.DataFrame:
@@ -147,9 +146,9 @@ def customers_table(customers: Customers, seed: int, calendar: list[dt.date]) ->
     opening = rows(customers.type, customers.risk, customers.join_day, asked_ago, predicted)
     updated = customers.update_day < len(calendar)
     update_day = np.where(updated, customers.update_day, 0)
-    update = rows(
-        customers.later_type, customers.later_risk, update_day, asked_again_ago, np.zeros(len(number), dtype=np.bool_)
-    ).filter(pl.Series(updated))
+    none = np.zeros(len(number), dtype=np.bool_)
+    update = rows(customers.later_type, customers.later_risk, update_day, asked_again_ago, none)
+    update = update.filter(pl.Series(updated))
     return pl.concat([opening, update]).sort("customer_id", "valid_from")
 
 
@@ -171,7 +170,7 @@ def _chosen(shares: Floats, uniform: Floats) -> Ints:
 
 
 def _tastes(seed: int, number: Ints) -> Ints:
-    """Three different sectors each, likelier the more appealing (the top three of log appeal + Gumbel noise)."""
+    """Three different sectors each, the appealing ones likelier: the top of log appeal + Gumbel noise."""
     keys = np.empty((len(number), len(SECTOR_APPEAL)))
     for sector, appeal in enumerate(SECTOR_APPEAL):
         uniform = np.maximum(uniforms(seed, _TASTE + sector, number), 1e-300)

@@ -1,10 +1,11 @@
 """Random numbers for the simulated market: a pure function of (seed, who, which draw).
 
-A sequential generator would tie customer 17's life to how many customers were drawn before, and to the size of the
-chunk that was drawn together. Here every draw is a hash of its address, so a market is the same whatever the
+A sequential generator would tie customer 17's life to how many customers were drawn before, and to the size of
+the chunk that was drawn together. Here every draw is a hash of its address, so a market is the same whatever the
 chunk size, and a small market is the beginning of the big one with the same seed.
 
-Source: the mixing function is SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators").
+Source: the mixing function is SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number
+generators").
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def uniforms(seed: int, stream: int, who: Ints) -> Floats:
 
 
 def normals(seed: int, stream: int, who: Ints) -> Floats:
-    """One standard normal number per entry of ``who`` [n]; uses draws ``stream`` and ``stream + 1`` (Box-Muller)."""
+    """One standard normal number per entry of ``who`` [n], by Box-Muller from draws ``stream`` and the next."""
     radius = np.sqrt(-2.0 * np.log1p(-uniforms(seed, stream, who)))
     angle = 2.0 * np.pi * uniforms(seed, stream + 1, who)
     numbers: Floats = radius * np.cos(angle)
@@ -50,8 +51,8 @@ def normals(seed: int, stream: int, who: Ints) -> Floats:
 class ChoiceTable:
     """Draws a column per row of a weight table, for many rows at once.
 
-    ``weights`` [R, N], not negative, each row with a positive sum. The rows' running sums are laid end to end, row r
-    between r and r + 1, so that one binary search serves a mixed batch of rows.
+    ``weights`` [R, N], not negative, each row with a positive sum. The rows' running sums are laid end to end,
+    row r between r and r + 1, so that one binary search serves a mixed batch of rows.
     """
 
     def __init__(self, weights: Floats) -> None:
@@ -61,13 +62,14 @@ class ChoiceTable:
         share = np.cumsum(weights / totals, axis=1)
         share[:, -1] = 1.0
         rows, self.columns = weights.shape
-        self._ladder: Floats = (share + np.arange(rows)[:, None]).ravel()
+        self._ladder: Floats = (share + np.arange(rows, dtype=np.float64)[:, None]).ravel()
 
     def draw(self, rows: Ints, uniform: Floats) -> Ints:
         """Column [n] for each of ``rows`` [n], by ``uniform`` [n] in [0, 1)."""
         place = np.searchsorted(self._ladder, rows + uniform, side="right")
-        # Adding the row number rounds the uniform: one that rounds up to the next row belongs to the last column.
-        return np.clip(place - rows * self.columns, 0, self.columns - 1).astype(np.int64)
+        # Adding the row number rounds the uniform; one that rounds up to the next row belongs to the last column.
+        column: Ints = np.minimum(place - rows * self.columns, self.columns - 1).astype(np.int64)
+        return column
 
 
 def _mixed(word: int) -> int:

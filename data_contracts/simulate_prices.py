@@ -23,8 +23,8 @@ from data_contracts.simulate_draws import Floats, Ints
 BULL, NEUTRAL, BEAR = 0, 1, 2
 REGIME_NAMES = ("bull", "neutral", "bear")
 
-#: Chance per business day of going from the row's regime to the column's (rows and columns: bull, neutral, bear).
-REGIME_STEPS = np.array([[0.985, 0.010, 0.005], [0.010, 0.980, 0.010], [0.008, 0.012, 0.980]])
+#: Chance per business day of going from the row's regime to the column's (both: bull, neutral, bear).
+REGIME_STEPS = np.array([[0.986, 0.010, 0.004], [0.014, 0.978, 0.008], [0.010, 0.015, 0.975]])
 #: Daily mean and standard deviation of the market's log return in each regime.
 REGIME_DRIFT = np.array([0.0011, 0.0002, -0.0020])
 REGIME_NOISE = np.array([0.0060, 0.0055, 0.0130])
@@ -73,7 +73,8 @@ def draw_weather(calendar: list[dt.date], rng: np.random.Generator) -> Weather:
 def draw_prices(catalogue: Catalogue, weather: Weather, rng: np.random.Generator) -> Floats:
     """Close prices [N, D] in EUR, four decimals, NaN on days on which the asset is not listed.
 
-    log return = beta x market + sector noise + fashion + own noise; a defensive sector takes half of a bear's falls.
+    log return = beta x market + sector noise + fashion + own noise; in a bear regime a defensive sector has half
+    its beta.
     """
     assets, days = catalogue.size, len(weather.calendar)
     kind, sector = catalogue.asset_class, catalogue.sector
@@ -102,15 +103,15 @@ def draw_prices(catalogue: Catalogue, weather: Weather, rng: np.random.Generator
     return close
 
 
-def prices_table(catalogue: Catalogue, calendar: list[dt.date], close: Floats, first: int, last: int) -> pl.DataFrame:
-    """The prices of assets ``first`` to ``last`` (exclusive), in asset then date order, unlisted days left out."""
+def prices_table(catalogue: Catalogue, calendar: list[dt.date], close: Floats, first: int) -> pl.DataFrame:
+    """The prices ``close`` [n, D] of the assets from ``first`` on, in that order, unlisted days left out."""
     days = pl.Series("date", calendar, dtype=pl.Date)
-    index, day = np.nonzero(~np.isnan(close[first:last]))
+    index, day = np.nonzero(~np.isnan(close))
     return pl.DataFrame(
         {
-            "asset_id": pl.Series(catalogue.isin[first:last], dtype=pl.String).gather(index),
+            "asset_id": pl.Series(catalogue.isin[first : first + len(close)], dtype=pl.String).gather(index),
             "date": days.gather(day),
-            "close": close[first:last][index, day],
+            "close": close[index, day],
         }
     )
 
@@ -124,5 +125,3 @@ def weather_table(weather: Weather) -> pl.DataFrame:
             "market_return": weather.market_return,
         }
     )
-
-

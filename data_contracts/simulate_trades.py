@@ -1,6 +1,6 @@
-"""The simulated market's trades: a customer after a customer, a purchase after a purchase, each with its true reason.
+"""The simulated market's trades, one after the other for each customer, each purchase with its true reason.
 
-All customers of a chunk take their t-th trade together, so the loop runs over trades and numpy over customers.
+All customers of a chunk make their t-th trade together: the loop runs over trades, and numpy over customers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REASON_NAMES = ("holding", "taste", "fashion", "regime", "top_up")
 #: What a purchase is meant to follow, given that the customer holds something.
 REASON_SHARES = np.array([0.48, 0.24, 0.08, 0.06, 0.14])
 SELL_SHARE = 0.16
-#: Chance that the holding that drives a purchase is one purchase older: the latest has 40 %, the one before 24 %, ...
+#: The holding that drives a purchase is the latest with chance 40 %, else the one before with 40 %, and so on.
 RECENCY = 0.6
 #: Chance that a purchase goes one risk class above the customer's profile.
 STRETCH_SHARE = 0.06
@@ -42,9 +42,9 @@ _PER_TRADE = _ATTEMPT + _PER_ATTEMPT * _ATTEMPTS
 
 @dataclass(frozen=True)
 class Trades:
-    """Trades in customer, then time order; one entry per trade [m]. ``who`` counts customers within the chunk.
+    """Trades in customer, then time order, one entry each [m]. ``who`` counts customers within the chunk.
 
-    ``reason_asset`` is the holding that drove the purchase, -1 where none did; both reasons are -1 for a sale.
+    ``reason_asset`` is the holding that drove a purchase, -1 where none did; a sale has -1 for both reasons.
     """
 
     who: Ints
@@ -58,8 +58,18 @@ class Trades:
     held: Floats
 
 
+@dataclass(frozen=True)
+class Market:
+    """What every customer finds: the assets, the weather, and ``close`` [N, D] in EUR (NaN where not listed)."""
+
+    seed: int
+    catalogue: Catalogue
+    weather: Weather
+    close: Floats
+
+
 class Tastebuds:
-    """The weights by which assets are chosen, by reason, for each risk limit (0..3: the highest class allowed - 1)."""
+    """The weights by which assets are chosen, by reason, for each risk limit 0..3 (allowed: classes 1..limit + 1)."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         limit = np.arange(4)
@@ -80,11 +90,9 @@ class Tastebuds:
         self.reason = ChoiceTable(REASON_SHARES[None, :])
 
 
-def draw_trades(
-    seed: int, customers: Customers, catalogue: Catalogue, weather: Weather, close: Floats, tastebuds: Tastebuds
-) -> Trades:
-    """Every trade of ``customers``; ``close`` [N, D] gives what a purchase of the usual size buys."""
-    chunk = _Chunk(seed, customers, catalogue, weather, close, tastebuds)
+def draw_trades(market: Market, tastebuds: Tastebuds, customers: Customers) -> Trades:
+    """Every trade of ``customers``."""
+    chunk = _Chunk(market, tastebuds, customers)
     for turn in range(int(customers.trades.max(initial=0))):
         chunk.trade(turn)
     return chunk.trades()
@@ -93,16 +101,14 @@ def draw_trades(
 class _Chunk:
     """The state of a chunk of customers between two trades."""
 
-    def __init__(
-        self, seed: int, customers: Customers, catalogue: Catalogue, weather: Weather, close: Floats, tastebuds: Tastebuds
-    ) -> None:
-        self.seed, self.customers, self.catalogue = seed, customers, catalogue
-        self.weather, self.close, self.tastebuds = weather, close, tastebuds
-        size = len(customers.number)
+    def __init__(self, market: Market, tastebuds: Tastebuds, customers: Customers) -> None:
+        self.market, self.tastebuds, self.customers = market, tastebuds, customers
+        self.catalogue, self.weather = market.catalogue, market.weather
+        size, longest = len(customers.number), int(customers.trades.max(initial=0))
         self.clock = np.zeros(size)  # how far each is between joining (0) and the last day (1)
-        self.held = np.zeros((size, catalogue.size))
-        self.ever = np.zeros((size, catalogue.size), dtype=np.bool_)
-        self.bought = np.zeros((size, int(customers.trades.max(initial=0))), dtype=np.int32)  # assets, oldest first
+        self.held = np.zeros((size, self.catalogue.size))
+        self.ever = np.zeros((size, self.catalogue.size), dtype=np.bool_)
+        self.bought = np.zeros((size, longest), dtype=np.int32)  # assets, oldest first
         self.buys = np.zeros(size, dtype=np.int64)
         self.done: list[tuple[Ints, Ints, Ints, Bools, Floats, Ints, Ints]] = []
 
@@ -133,10 +139,10 @@ class _Chunk:
         )
 
     def _draw(self, who: Ints, turn: int, question: int) -> Floats:
-        return uniforms(self.seed, TRADE_STREAM + turn * _PER_TRADE + question, self.customers.number[who])
+        return uniforms(self.market.seed, TRADE_STREAM + turn * _PER_TRADE + question, self.customers.number[who])
 
     def _advance(self, who: Ints, turn: int) -> Ints:
-        """The day of the trade. Trades fall evenly over a customer's time: the next of k ordered uniform numbers."""
+        """The day of the trade: the next of k uniform numbers in order, between joining and the end."""
         left = self.customers.trades[who] - turn
         step = 1.0 - (1.0 - self._draw(who, turn, _WHEN)) ** (1.0 / left)
         self.clock[who] += (1.0 - self.clock[who]) * step
@@ -173,7 +179,7 @@ class _Chunk:
         bought = asset >= 0
         who, day = who[bought], day[bought]
         asset, reason, reason_asset = asset[bought], reason[bought], reason_asset[bought]
-        price = self.close[asset, day]
+        price = self.market.close[asset, day]
         wish = self.customers.ticket[who] * (0.4 + 1.4 * self._draw(who, turn, _MANY)) / price
         fund = self.catalogue.asset_class[asset] == FUND  # funds sell fractions, exchanges do not
         units = np.where(fund, np.maximum(np.round(wish, 4), 0.0001), np.maximum(np.round(wish), 1.0))
@@ -195,47 +201,44 @@ class _Chunk:
         for attempt in range(_ATTEMPTS):
             base = _ATTEMPT + attempt * _PER_ATTEMPT
             whom, when, cap = who[todo], day[todo], limit[todo]
-            # The reason is drawn once; the third attempt and later ones fall back to taste.
-            why = self.tastebuds.reason.draw(np.zeros(len(todo), dtype=np.int64), self._draw(whom, turn, _ATTEMPT))
+            # The reason is drawn once; after three attempts it falls back to taste.
+            reason_draw = self._draw(whom, turn, _ATTEMPT)
+            why = self.tastebuds.reason.draw(np.zeros(len(todo), dtype=np.int64), reason_draw)
             source = self._recent(whom, self._draw(whom, turn, base + 1))
-            why[(why == TOP_UP) & (source < 0)] = TASTE
-            why[(why == HOLDING) & (source < 0)] = TASTE
+            why[((why == TOP_UP) | (why == HOLDING)) & (source < 0)] = TASTE
             if attempt > 2:
-                why[why != TASTE] = TASTE
-            choice = self._candidate(whom, when, cap, why, source, turn, base)
+                why[:] = TASTE
+            pick, which = self._draw(whom, turn, base + 2), self._draw(whom, turn, base + 3)
+            sector = self._sector(whom, when, why, which)
+            choice = self.tastebuds.by_sector.draw(cap * len(SECTOR_NAMES) + sector, pick)
+            season = why == REGIME
+            regime_row = cap[season] * len(REGIME_NAMES) + self.weather.regime[when[season]]
+            choice[season] = self.tastebuds.by_regime.draw(regime_row, pick[season])
+            led, again = why == HOLDING, why == TOP_UP
+            choice[led] = self._companion(source[led], pick[led])
+            choice[again] = source[again]
             fits = listed_on(self.catalogue, choice, when) & (self.catalogue.risk_class[choice] <= cap + 1)
             if attempt < _ATTEMPTS - 1:
                 fits &= (why == TOP_UP) | ~self.ever[whom, choice]
             found = todo[fits]
             asset[found], reason[found] = choice[fits], why[fits]
-            driven = (why == HOLDING) | (why == TOP_UP)
-            reason_asset[found] = np.where(driven, source, -1)[fits]
+            reason_asset[found] = np.where(led | again, source, -1)[fits]
             todo = todo[~fits]
             if len(todo) == 0:
                 break
         return asset, reason, reason_asset
 
     def _recent(self, who: Ints, uniform: Floats) -> Ints:
-        """A purchase [n] that is still held, likelier the more recent; -1 where the one drawn is gone or there is none."""
+        """A purchase [n], likelier the more recent; -1 where there is none or the one drawn is held no more."""
         buys = self.buys[who]
         lag = (np.log1p(-uniform) / np.log(RECENCY)).astype(np.int64) % np.maximum(buys, 1)
         asset = self.bought[who, np.maximum(buys - 1 - lag, 0)].astype(np.int64)
         return np.where((buys > 0) & (self.held[who, asset] > 0), asset, -1)
 
-    def _candidate(self, who: Ints, day: Ints, cap: Ints, why: Ints, source: Ints, turn: int, base: int) -> Ints:
-        pick = self._draw(who, turn, base + 2)
-        which = self._draw(who, turn, base + 3)
-        first_row = np.zeros(len(who), dtype=np.int64)
-        liked = self.customers.tastes[who, self.tastebuds.taste.draw(first_row, which)]
-        sector = np.where(why == FASHION, self.weather.fashion[day], liked)
-        choice = self.tastebuds.by_sector.draw(cap * len(SECTOR_NAMES) + sector, pick)
-        season = why == REGIME
-        choice[season] = self.tastebuds.by_regime.draw(
-            (cap * len(REGIME_NAMES) + self.weather.regime[day])[season], pick[season]
-        )
-        led = why == HOLDING
-        companion = self.tastebuds.companion.draw(first_row[led], pick[led])
-        choice[led] = self.catalogue.companions[source[led], companion]
-        again = why == TOP_UP
-        choice[again] = source[again]
-        return choice
+    def _sector(self, who: Ints, day: Ints, why: Ints, uniform: Floats) -> Ints:
+        """The sector [n] in fashion on ``day`` for a purchase of fashion, else one that the customer likes."""
+        liked = self.customers.tastes[who, self.tastebuds.taste.draw(np.zeros_like(who), uniform)]
+        return np.where(why == FASHION, self.weather.fashion[day], liked)
+
+    def _companion(self, source: Ints, uniform: Floats) -> Ints:
+        return self.catalogue.companions[source, self.tastebuds.companion.draw(np.zeros_like(source), uniform)]

@@ -1,0 +1,87 @@
+"""assets: what can be held and recommended. One row per asset and day on which its record changed."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from data_contracts import columns as c
+from data_contracts.contract import Column, Contract, Rule
+from data_contracts.rules import (
+    between,
+    flag,
+    isin_check_digit,
+    not_after_as_of,
+    not_before_1990,
+    not_null,
+    one_of,
+    type_rule,
+)
+from data_contracts.searches import conflicting_key, exact_repeats, unknown_reference
+
+COLUMNS = (
+    Column(c.ASSET_ID, pl.String(), "ISIN"),
+    Column(c.ASSET_NAME, pl.String(), "full name"),
+    Column(c.ASSET_SHORT_NAME, pl.String(), "short name", nullable=True, required=False),
+    Column(c.ASSET_CLASS, pl.String(), "stock, bond or fund"),
+    Column(c.ASSET_SUBCLASS, pl.String(), "kind within the class", nullable=True, required=False),
+    Column(c.MARKET_ID, pl.String(), "market on which it is traded", nullable=True, required=False),
+    Column(c.SECTOR, pl.String(), "economic sector", nullable=True, required=False),
+    Column(c.INDUSTRY, pl.String(), "industry", nullable=True, required=False),
+    Column(c.DIVIDEND_YIELD, pl.Float64(), "dividend yield", "fraction per year", True, False),
+    Column(c.RISK_CLASS, pl.Int8(), "declared risk, 1 conservative to 4 aggressive", "", True, False),
+    Column(c.VALID_FROM, pl.Date(), "first day on which this row holds", "day"),
+)
+_KEY = (c.ASSET_ID, c.VALID_FROM)
+_VALUES = tuple(column.name for column in COLUMNS if column.name not in _KEY)
+
+CONTRACT = Contract(
+    table="assets",
+    version="1",
+    description="Securities with their class, sector and market, dated",
+    key=_KEY,
+    columns=COLUMNS,
+    date_column=c.VALID_FROM,
+    rules=(
+        type_rule(),
+        not_null(c.ASSET_ID),
+        not_null(c.ASSET_NAME),
+        not_null(c.ASSET_CLASS),
+        not_null(c.VALID_FROM),
+        isin_check_digit(),
+        one_of(c.ASSET_CLASS, c.ASSET_CLASSES),
+        one_of(c.RISK_CLASS, (1, 2, 3, 4)),
+        between(c.DIVIDEND_YIELD, 0.0, 1.0),
+        not_after_as_of(c.VALID_FROM),
+        not_before_1990(c.VALID_FROM),
+        Rule(
+            rule_id="market_known",
+            description="market_id occurs in the markets table",
+            columns=(c.MARKET_ID,),
+            severity="warn",
+            complaint="of a market that the markets table does not list",
+            remedy="add the market to the markets table, or correct market_id",
+            search=unknown_reference(c.MARKET_ID, "markets"),
+            expectation=flag("market_known"),
+        ),
+        Rule(
+            rule_id="exact_repeat",
+            description="no row repeats an earlier one",
+            columns=_KEY,
+            severity="quarantine",
+            complaint="equal to an earlier row",
+            remedy="export each dated row of an asset once",
+            search=exact_repeats((*_KEY, *_VALUES)),
+            expectation=flag("exact_repeat"),
+        ),
+        Rule(
+            rule_id="key_conflict",
+            description="one statement per asset and day; of several, the last in the file counts as the correction",
+            columns=(*_KEY, c.ASSET_CLASS),
+            severity="quarantine",
+            complaint="contradicted by a later row for the same asset and day",
+            remedy="export one row per asset and valid_from",
+            search=conflicting_key(_KEY, _VALUES, keep="last"),
+            expectation=flag("key_conflict"),
+        ),
+    ),
+)

@@ -1,0 +1,98 @@
+"""customers: who may be recommended to. One row per customer and day on which his record changed."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from data_contracts import columns as c
+from data_contracts.contract import AS_OF, Column, Contract, Expectation, Rule
+from data_contracts.rules import flag, not_after_as_of, not_before_1990, not_null, one_of, type_rule
+from data_contracts.searches import conflicting_key, exact_repeats
+
+COLUMNS = (
+    Column(c.CUSTOMER_ID, pl.String(), "the firm's identifier of the customer"),
+    Column(c.CUSTOMER_TYPE, pl.String(), "kind of customer, e.g. mass, premium, legal_entity"),
+    Column(c.RISK_LEVEL, pl.String(), "declared or predicted risk tolerance", nullable=True),
+    Column(c.RISK_PREDICTED, pl.Boolean(), "the risk level is a guess of the source", required=False),
+    Column(c.INVESTMENT_CAPACITY, pl.String(), "band of investable money", nullable=True, required=False),
+    Column(c.CAPACITY_PREDICTED, pl.Boolean(), "the capacity is a guess of the source", required=False),
+    Column(c.LAST_QUESTIONNAIRE_DATE, pl.Date(), "day of the last questionnaire", "day", True, False),
+    Column(c.VALID_FROM, pl.Date(), "first day on which this row holds", "day"),
+)
+_KEY = (c.CUSTOMER_ID, c.VALID_FROM)
+_VALUES = tuple(column.name for column in COLUMNS if column.name not in _KEY)
+
+CONTRACT = Contract(
+    table="customers",
+    version="1",
+    description="Customers with their declared risk profile, dated",
+    key=_KEY,
+    columns=COLUMNS,
+    date_column=c.VALID_FROM,
+    rules=(
+        type_rule(),
+        not_null(c.CUSTOMER_ID),
+        not_null(c.CUSTOMER_TYPE),
+        not_null(c.VALID_FROM),
+        one_of(c.RISK_LEVEL, c.RISK_LEVELS),
+        not_after_as_of(c.VALID_FROM),
+        not_before_1990(c.VALID_FROM),
+        Rule(
+            rule_id="questionnaire_not_after_as_of",
+            description="last_questionnaire_date is not after as_of",
+            columns=(c.LAST_QUESTIONNAIRE_DATE,),
+            severity="block",
+            complaint="with a questionnaire answered after as_of {as_of}",
+            remedy="deliver a source cut at as_of, or replay with future_rows = 'withhold', which empties such dates",
+            bad=pl.col(c.LAST_QUESTIONNAIRE_DATE) > pl.col(AS_OF),
+            expectation=Expectation(
+                "ExpectColumnPairValuesAToBeGreaterThanB",
+                {
+                    "column_A": AS_OF,
+                    "column_B": c.LAST_QUESTIONNAIRE_DATE,
+                    "or_equal": True,
+                    "ignore_row_if": "either_value_is_missing",
+                },
+            ),
+            limit=0.0,
+        ),
+        Rule(
+            rule_id="questionnaire_not_after_row",
+            description="last_questionnaire_date is not after the row's own valid_from",
+            columns=(c.LAST_QUESTIONNAIRE_DATE, c.VALID_FROM),
+            severity="warn",
+            complaint="with a questionnaire answered after the row's own valid_from",
+            remedy="export a new dated row when a questionnaire is answered, instead of rewriting an older row",
+            bad=pl.col(c.LAST_QUESTIONNAIRE_DATE) > pl.col(c.VALID_FROM),
+            expectation=Expectation(
+                "ExpectColumnPairValuesAToBeGreaterThanB",
+                {
+                    "column_A": c.VALID_FROM,
+                    "column_B": c.LAST_QUESTIONNAIRE_DATE,
+                    "or_equal": True,
+                    "ignore_row_if": "either_value_is_missing",
+                },
+            ),
+        ),
+        Rule(
+            rule_id="exact_repeat",
+            description="no row repeats an earlier one",
+            columns=_KEY,
+            severity="quarantine",
+            complaint="equal to an earlier row",
+            remedy="export each dated row of a customer once",
+            search=exact_repeats((*_KEY, *_VALUES)),
+            expectation=flag("exact_repeat"),
+        ),
+        Rule(
+            rule_id="key_conflict",
+            description="one statement per customer and day; of several, the last in the file counts as the correction",
+            columns=_KEY,
+            severity="quarantine",
+            complaint="contradicted by a later row for the same customer and day",
+            remedy="export one row per customer and valid_from",
+            search=conflicting_key(_KEY, _VALUES, keep="last"),
+            expectation=flag("key_conflict"),
+        ),
+    ),
+)

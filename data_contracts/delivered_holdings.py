@@ -1,0 +1,89 @@
+"""delivered_holdings: positions as the source itself states them on a day. Optional in a source."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from data_contracts import columns as c
+from data_contracts.contract import Column, Contract, Expectation, Rule
+from data_contracts.rules import flag, not_after_as_of, not_before_1990, not_null, type_rule
+from data_contracts.searches import conflicting_key, exact_repeats, unknown_reference
+
+COLUMNS = (
+    Column(c.AS_OF_DATE, pl.Date(), "day of the statement, after that day's trades", "day"),
+    Column(c.CUSTOMER_ID, pl.String(), "whose position"),
+    Column(c.ASSET_ID, pl.String(), "ISIN"),
+    Column(c.UNITS, pl.Float64(), "position; 0 says that it is closed", "shares"),
+)
+_KEY = (c.AS_OF_DATE, c.CUSTOMER_ID, c.ASSET_ID)
+
+CONTRACT = Contract(
+    table="delivered_holdings",
+    version="1",
+    description="Positions delivered by the source",
+    key=_KEY,
+    columns=COLUMNS,
+    date_column=c.AS_OF_DATE,
+    rows_required=False,
+    rules=(
+        type_rule(),
+        not_null(c.AS_OF_DATE),
+        not_null(c.CUSTOMER_ID),
+        not_null(c.ASSET_ID),
+        not_null(c.UNITS),
+        not_after_as_of(c.AS_OF_DATE),
+        not_before_1990(c.AS_OF_DATE),
+        Rule(
+            rule_id="holding_not_negative",
+            description="a position is not negative",
+            columns=(c.UNITS,),
+            severity="warn",
+            complaint="with a negative position",
+            remedy="look for purchases that the source does not contain",
+            bad=pl.col(c.UNITS) < 0.0,
+            expectation=Expectation("ExpectColumnValuesToBeBetween", {"column": c.UNITS, "min_value": 0.0}),
+            limit=0.05,
+        ),
+        Rule(
+            rule_id="asset_known",
+            description="asset_id occurs among the accepted assets",
+            columns=(c.ASSET_ID,),
+            severity="quarantine",
+            complaint="of an asset that is not among the accepted assets",
+            remedy="deliver the asset's row, or see why the assets checkpoint quarantined it",
+            search=unknown_reference(c.ASSET_ID, "assets"),
+            expectation=flag("asset_known"),
+        ),
+        Rule(
+            rule_id="customer_known",
+            description="customer_id occurs among the accepted customers",
+            columns=(c.CUSTOMER_ID,),
+            severity="warn",
+            complaint="of a customer without a row at as_of",
+            remedy="deliver the customer's row; until then he is not recommended to",
+            search=unknown_reference(c.CUSTOMER_ID, "customers"),
+            expectation=flag("customer_known"),
+            limit=0.10,
+        ),
+        Rule(
+            rule_id="exact_repeat",
+            description="no row repeats an earlier one",
+            columns=_KEY,
+            severity="quarantine",
+            complaint="equal to an earlier row",
+            remedy="export each position once",
+            search=exact_repeats((*_KEY, c.UNITS)),
+            expectation=flag("exact_repeat"),
+        ),
+        Rule(
+            rule_id="key_conflict",
+            description="one position per day, customer and asset; of two that differ neither is believed",
+            columns=(*_KEY, c.UNITS),
+            severity="quarantine",
+            complaint="contradicted by another position of the same day, customer and asset",
+            remedy="add up the accounts of a customer before the export",
+            search=conflicting_key(_KEY, (c.UNITS,), keep="none"),
+            expectation=flag("key_conflict"),
+        ),
+    ),
+)

@@ -1,0 +1,83 @@
+"""restricted: assets that must not be recommended (or are watched), with the days on which that holds.
+
+Every rule here stops the night: a restriction that went to quarantine would be a restriction not applied.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from data_contracts import columns as c
+from data_contracts.contract import Column, Contract, Rule
+from data_contracts.rules import flag, isin_check_digit, not_after_as_of, not_null, one_of, type_rule
+from data_contracts.searches import unknown_reference
+
+COLUMNS = (
+    Column(c.ASSET_ID, pl.String(), "ISIN"),
+    Column(c.LIST_KIND, pl.String(), "restricted: never recommend; watch: note only"),
+    Column(c.VALID_FROM, pl.Date(), "first day of the restriction", "day"),
+    Column(c.VALID_TO, pl.Date(), "last day of the restriction, null = open", "day", True),
+    Column(c.REASON, pl.String(), "why", nullable=True, required=False),
+)
+
+
+def _blocking(rule: Rule) -> Rule:
+    return Rule(
+        rule_id=rule.rule_id,
+        description=rule.description,
+        columns=rule.columns,
+        severity="block",
+        complaint=rule.complaint,
+        remedy=rule.remedy,
+        bad=rule.bad,
+        search=rule.search,
+        expectation=rule.expectation,
+        limit=0.0,
+    )
+
+
+CONTRACT = Contract(
+    table="restricted",
+    version="1",
+    description="Restricted and watch lists, dated",
+    key=(c.ASSET_ID, c.LIST_KIND, c.VALID_FROM),
+    columns=COLUMNS,
+    date_column=c.VALID_FROM,
+    rows_required=False,
+    rules=(
+        *(
+            _blocking(rule)
+            for rule in (
+                type_rule(),
+                not_null(c.ASSET_ID),
+                not_null(c.LIST_KIND),
+                not_null(c.VALID_FROM),
+                isin_check_digit(),
+                one_of(c.LIST_KIND, c.LIST_KINDS),
+            )
+        ),
+        not_after_as_of(c.VALID_FROM),
+        Rule(
+            rule_id="valid_to_not_before_valid_from",
+            description="valid_to is not before valid_from",
+            columns=(c.VALID_FROM, c.VALID_TO),
+            severity="block",
+            complaint="of a restriction that ends before it begins",
+            remedy="correct valid_from or valid_to in the restricted list",
+            bad=pl.col(c.VALID_TO) < pl.col(c.VALID_FROM),
+            expectation=flag("valid_to_not_before_valid_from"),
+            limit=0.0,
+        ),
+        Rule(
+            # An asset that is not in the catalogue cannot be recommended anyway.
+            rule_id="asset_known",
+            description="asset_id occurs among the accepted assets",
+            columns=(c.ASSET_ID,),
+            severity="warn",
+            complaint="of an asset that is not among the accepted assets",
+            remedy="check the ISIN: a restriction on a misspelt asset protects nobody",
+            search=unknown_reference(c.ASSET_ID, "assets"),
+            expectation=flag("asset_known"),
+        ),
+    ),
+)
