@@ -1,8 +1,4 @@
-"""The simulated market's assets: fictional firms, valid ISINs, sectors, risk classes, and planted companions.
-
-Issuers are coined from syllables and meant to name no real firm. The ISINs are valid, but their country codes are
-among those that ISO 3166 leaves to private use (QM to QZ), so that none can be the number of a real security.
-"""
+"""The simulated market's assets: sectors, risk classes, listings, and the planted companions."""
 
 from __future__ import annotations
 
@@ -13,61 +9,21 @@ import numpy as np
 import polars as pl
 
 from data_contracts.simulate_draws import Bools, Floats, Ints
-
-#: Sector, whether it holds up when the market falls, its share of customers' tastes, its beta to the market.
-SECTORS: tuple[tuple[str, bool, float, float], ...] = (
-    ("Technology", False, 1.5, 1.30),
-    ("Health Care", True, 1.1, 0.75),
-    ("Financials", False, 1.1, 1.20),
-    ("Energy", False, 0.9, 1.10),
-    ("Utilities", True, 0.7, 0.55),
-    ("Consumer Staples", True, 0.8, 0.60),
-    ("Consumer Discretionary", False, 0.9, 1.15),
-    ("Industrials", False, 0.8, 1.05),
-    ("Materials", False, 0.6, 1.05),
-    ("Communication Services", False, 0.7, 0.95),
-    ("Government", True, 0.9, 0.30),
-    ("Diversified", False, 1.3, 0.85),
-)
-GOVERNMENT, DIVERSIFIED = 10, 11
-SECTOR_NAMES = tuple(name for name, _, _, _ in SECTORS)
-SECTOR_DEFENSIVE = np.array([defensive for _, defensive, _, _ in SECTORS])
-SECTOR_APPEAL = np.array([appeal for _, _, appeal, _ in SECTORS])
-SECTOR_BETA = np.array([beta for _, _, _, beta in SECTORS])
-
-STOCK, BOND, FUND = 0, 1, 2
-CLASS_NAMES = ("stock", "bond", "fund")
-
-#: Market, its name, its (fictional) country, the ISIN prefix of what is issued there.
-MARKETS: tuple[tuple[str, str, str, str], ...] = (
-    ("XNOR", "Norvale Exchange", "Norvale", "QN"),
-    ("XQUI", "Quiraz Bourse", "Quiraz", "QR"),
-    ("XSEL", "Selmark Market", "Selmark", "QS"),
-    ("XTOV", "Tovania Funds Market", "Tovania", "QT"),
+from data_contracts.simulate_names import draw_isins, draw_names
+from data_contracts.simulate_sectors import (
+    BOND,
+    CLASS_NAMES,
+    DIVERSIFIED,
+    FUND,
+    GOVERNMENT,
+    MARKETS,
+    SECTOR_DEFENSIVE,
+    SECTOR_NAMES,
+    STOCK,
 )
 
 #: Chance that a holding draws the customer to its first, second and third companion.
 COMPANION_WEIGHTS = np.array([0.5, 0.3, 0.2])
-
-_STARTS = (
-    "Vel Osma Tarq Quen Brel Zor Ithra Mond Kesl Ulri Fenv Galt Hest Jurr Larv Nemt Ovri Pelq Rhun Sarv "
-    "Thal Umbr Wexl Yarr Dorv Elnu Corv Ambr"
-).split()
-_ENDS = ("adrin imar esne ovanta ostra uvel ario enthal ixen olde urna evik ambra onis aquel iscar erro ythe").split()
-_TRADES = {
-    "Technology": ("Software", "Semiconductors"),
-    "Health Care": ("Therapeutics", "Medical Devices"),
-    "Financials": ("Banking", "Insurance"),
-    "Energy": ("Exploration", "Pipelines"),
-    "Utilities": ("Power", "Water"),
-    "Consumer Staples": ("Foods", "Household Goods"),
-    "Consumer Discretionary": ("Apparel", "Leisure"),
-    "Industrials": ("Engineering", "Logistics"),
-    "Materials": ("Chemicals", "Metals"),
-    "Communication Services": ("Networks", "Media"),
-    "Government": ("Treasury", "Treasury"),
-    "Diversified": ("Multi-Asset", "Multi-Asset"),
-}
 
 
 @dataclass(frozen=True)
@@ -101,14 +57,14 @@ class Catalogue:
 def draw_catalogue(assets: int, days: int, rng: np.random.Generator) -> Catalogue:
     """A catalogue of ``assets`` whose prices run over at most ``days`` business days."""
     asset_class, sector, risk_class = _classes(assets, rng)
-    names, short_names, subclasses, industries = _names(asset_class, sector, risk_class, rng)
+    names, short_names, subclasses, industries = draw_names(asset_class, sector, risk_class, rng)
     market = np.where(asset_class == FUND, 3, rng.integers(0, 3, assets))
     base_yield = np.choose(asset_class, [0.02, 0.035, 0.015]) + 0.015 * SECTOR_DEFENSIVE[sector]
     dividend_yield = np.round(base_yield * rng.uniform(0.3, 1.6, assets), 4)
     dividend_yield[(asset_class == STOCK) & (rng.random(assets) < 0.3)] = np.nan  # it pays none
     listed_from, listed_to = _listings(assets, days, rng)
     return Catalogue(
-        isin=_isins(market, rng),
+        isin=draw_isins(market, rng),
         name=names,
         short_name=short_names,
         asset_class=asset_class,
@@ -123,18 +79,6 @@ def draw_catalogue(assets: int, days: int, rng: np.random.Generator) -> Catalogu
         listed_to=listed_to,
         companions=_companions(risk_class, sector, rng),
     )
-
-
-def isin_check_digit(bodies: list[str]) -> list[int]:
-    """The check digit of each 11-character body: letters become numbers (A = 10), then Luhn. Source: ISO 6166."""
-    digits = []
-    for body in bodies:
-        total = 0
-        for place, digit in enumerate(reversed("".join(str(int(sign, 36)) for sign in body))):
-            doubled = int(digit) * (2 if place % 2 == 0 else 1)
-            total += doubled // 10 + doubled % 10
-        digits.append(-total % 10)
-    return digits
 
 
 def assets_table(catalogue: Catalogue, calendar: list[dt.date], rng: np.random.Generator) -> pl.DataFrame:
@@ -238,40 +182,6 @@ def _classes(assets: int, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
             risk_class[members] = np.where(broad, np.array([1, 2, 2, 3])[turn // 4 % 4], np.array([2, 1, 3])[turn % 3])
     shuffled = rng.permutation(assets)
     return asset_class[shuffled].astype(np.int64), sector[shuffled], risk_class[shuffled]
-
-
-def _names(
-    asset_class: Ints, sector: Ints, risk_class: Ints, rng: np.random.Generator
-) -> tuple[list[str], list[str], list[str], list[str]]:
-    coined = [start + end for start in _STARTS for end in _ENDS]
-    order = rng.permutation(len(coined))
-    names, short_names, subclasses, industries = [], [], [], []
-    for index, (kind, theme, risk) in enumerate(zip(asset_class, sector, risk_class, strict=True)):
-        issuer = coined[order[index % len(coined)]]
-        if index >= len(coined):  # more assets than coined words: two-word issuers, still one per asset
-            second = coined[order[(index * 7 + index // len(coined)) % len(coined)]]
-            issuer = f"{issuer}-{second}"
-        trade = _TRADES[SECTOR_NAMES[theme]][index % 2]
-        coupon, year = 1.0 + 0.25 * int(rng.integers(0, 14)), 2027 + int(rng.integers(0, 12))
-        if kind == STOCK:
-            names.append(f"{issuer} {trade}")
-            subclasses.append("Common Stock")
-        elif kind == BOND:
-            names.append(f"{issuer} {trade} {coupon:.2f}% {year}")
-            subclasses.append("Government Bond" if theme == GOVERNMENT else "Corporate Bond")
-        else:
-            names.append(f"{issuer} {SECTOR_NAMES[theme]} Fund")
-            subclasses.append({1: "Money Market", 2: "Balanced", 3: "Equity"}[int(risk)])
-        short_names.append(issuer[:3].upper() + f"{index:03d}")
-        industries.append(trade)
-    return names, short_names, subclasses, industries
-
-
-def _isins(market: Ints, rng: np.random.Generator) -> list[str]:
-    # Twice as many as needed, so that enough are left once doubles are gone.
-    numbers = rng.permutation(np.unique(rng.integers(0, 10**9, size=2 * len(market))))[: len(market)]
-    bodies = [f"{MARKETS[index][3]}{number:09d}" for index, number in zip(market, numbers, strict=True)]
-    return [f"{body}{digit}" for body, digit in zip(bodies, isin_check_digit(bodies), strict=True)]
 
 
 def _listings(assets: int, days: int, rng: np.random.Generator) -> tuple[Ints, Ints]:

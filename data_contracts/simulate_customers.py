@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from data_contracts.simulate_assets import SECTOR_APPEAL, SECTOR_NAMES
 from data_contracts.simulate_draws import Bools, Floats, Ints, normals, uniforms
+from data_contracts.simulate_sectors import SECTOR_APPEAL, SECTOR_NAMES
 
 RISK_LEVELS = ("conservative", "income", "balanced", "aggressive")
 NOT_AVAILABLE = "not_available"

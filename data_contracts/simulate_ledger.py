@@ -7,9 +7,9 @@ import datetime as dt
 import numpy as np
 import polars as pl
 
-from data_contracts.simulate_assets import MARKETS
 from data_contracts.simulate_customers import Customers, customer_ids
 from data_contracts.simulate_draws import uniforms
+from data_contracts.simulate_sectors import MARKETS
 from data_contracts.simulate_trades import REASON_NAMES, Market, Trades
 
 _CHANNELS = ("internet_banking", "branch", "phone_banking")

@@ -8,17 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from data_contracts.simulate_assets import (
-    BOND,
-    FUND,
-    GOVERNMENT,
-    SECTOR_BETA,
-    SECTOR_DEFENSIVE,
-    SECTOR_NAMES,
-    STOCK,
-    Catalogue,
-)
+from data_contracts.simulate_assets import Catalogue
 from data_contracts.simulate_draws import Floats, Ints
+from data_contracts.simulate_sectors import BOND, FUND, GOVERNMENT, SECTOR_BETA, SECTOR_DEFENSIVE, SECTOR_NAMES, STOCK
 
 BULL, NEUTRAL, BEAR = 0, 1, 2
 REGIME_NAMES = ("bull", "neutral", "bear")

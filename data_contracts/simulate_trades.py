@@ -9,18 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_contracts.simulate_assets import (
-    COMPANION_WEIGHTS,
-    FUND,
-    SECTOR_DEFENSIVE,
-    SECTOR_NAMES,
-    STOCK,
-    Catalogue,
-    listed_on,
-)
+from data_contracts.simulate_assets import COMPANION_WEIGHTS, Catalogue, listed_on
 from data_contracts.simulate_customers import TASTE_WEIGHTS, TRADE_STREAM, Customers
 from data_contracts.simulate_draws import Bools, ChoiceTable, Floats, Ints, uniforms
 from data_contracts.simulate_prices import BEAR, BULL, REGIME_NAMES, Weather
+from data_contracts.simulate_sectors import FUND, SECTOR_DEFENSIVE, SECTOR_NAMES, STOCK
 
 HOLDING, TASTE, FASHION, REGIME, TOP_UP = range(5)
 REASON_NAMES = ("holding", "taste", "fashion", "regime", "top_up")

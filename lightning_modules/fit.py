@@ -1,0 +1,259 @@
+"""Fit a ranker with Lightning, and load a fitted one.
+
+``fit`` leaves in its directory::
+
+    weights.safetensors   parameters and feature scales
+    model.json            spec, settings, vocabulary, and a summary of the fit
+    training.parquet      step, epoch, learning_rate, loss: one row per step
+    last/                 checkpoint of the last whole epoch; a resumed fit equals an uninterrupted one bit for bit
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytorch_lightning as L
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.utils.data import DataLoader
+
+from data_contracts.errors import TrainingError
+from lightning_modules.attention_cf import AttentionCF
+from lightning_modules.checkpoint_io import SafetensorsCheckpointIO, save_weights, write_whole
+from lightning_modules.examples import LengthBuckets, PurchaseExamples, SequenceExamples
+from lightning_modules.histories import Histories
+from lightning_modules.module import RankerModule
+from lightning_modules.settings import ModelSpec, TrainSettings, as_json
+from lightning_modules.transformer import CausalTransformer
+
+__all__ = ["FitReport", "ModelSpec", "TrainSettings", "build_ranker", "fit", "load_ranker"]
+
+OnEpoch = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What a fit did."""
+
+    directory: Path
+    kind: str
+    epochs: int
+    steps: int
+    examples: int
+    parameters: int
+    first_loss: float  # mean over the first epoch
+    last_loss: float  # mean over the last epoch
+    seconds: float  # of this call: less after a resume
+    resumed_from_epoch: int | None
+    device: str
+
+
+def build_ranker(spec: ModelSpec, histories: Histories) -> AttentionCF | CausalTransformer:
+    """An untrained model of ``spec`` for the vocabulary of ``histories``."""
+    return AttentionCF(spec, histories) if spec.kind == "attention_cf" else CausalTransformer(spec, histories)
+
+
+def fit(
+    spec: ModelSpec,
+    settings: TrainSettings,
+    histories_dir: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    on_epoch: OnEpoch | None = None,
+) -> FitReport:
+    """Train one model.
+
+    Args:
+        resume: go on from ``out/last`` if there is one; otherwise start anew.
+        on_epoch: called with (epoch from 0, epochs, mean loss) once that epoch's checkpoint is on disk.
+
+    Raises:
+        TrainingError: nothing to learn from, the loss became NaN, or ``out/last`` belongs to another fit.
+    """
+    started = time.monotonic()
+    histories = Histories.open(histories_dir)
+    source = {"purchases": PurchaseExamples, "sequences": SequenceExamples}
+    with _quiet_and_repeatable(settings):
+        model = build_ranker(spec, histories)
+        examples = source[model.examples](histories, spec.max_length, settings.recency_half_life_days)
+        if len(examples) == 0:
+            raise TrainingError(
+                f"nothing to learn from: the training set has {histories.n_events} events and no first purchase",
+                remedy="use a later as_of, or check that transactions of side 'buy' were accepted",
+            )
+        model.prepare(histories, settings.recency_half_life_days)
+        batches = LengthBuckets(examples.lengths, settings.batch_size, settings.seed)
+        module = RankerModule(model, settings, len(batches) * settings.epochs)
+        identity = _identity(spec, settings, histories)
+        last = out / "last" / "checkpoint.safetensors"
+        resumed = _resumable(last, identity) if resume else None
+        keep = _KeepLastEpoch(last, identity, on_epoch)
+        trainer = L.Trainer(
+            accelerator="auto",
+            devices=1,
+            max_epochs=settings.epochs,
+            deterministic=True,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=out,
+            plugins=[SafetensorsCheckpointIO()],
+            callbacks=[keep],
+        )
+        loader = DataLoader(examples, sampler=batches, batch_size=None)
+        trainer.fit(module, loader, ckpt_path=None if resumed is None else str(last), weights_only=True)
+        device = str(trainer.strategy.root_device)
+    report = _report(module, out, spec, settings, len(examples), resumed, device, time.monotonic() - started)
+    _write_outputs(module, out, histories, report)
+    return report
+
+
+def load_ranker(model_dir: Path, histories_dir: Path) -> nn.Module:
+    """The fitted model of ``model_dir``, ready to score customers of ``histories_dir``.
+
+    Raises:
+        TrainingError: no fitted model there, or it was trained on another list of assets.
+    """
+    about = model_dir / "model.json"
+    if not about.is_file():
+        raise TrainingError(f"no fitted model in {model_dir}: model.json is missing", remedy="run the fit first")
+    described = json.loads(about.read_text(encoding="utf-8"))
+    histories = Histories.open(histories_dir)
+    if described["vocabulary"] != histories.vocabulary:
+        raise TrainingError(
+            f"model {model_dir} was trained on another list of assets ({described['items']}) "
+            f"than {histories_dir} has ({histories.n_items})",
+            remedy="score with the training set that the model was fitted on, or fit it again",
+        )
+    model = build_ranker(ModelSpec(**described["spec"]), histories)
+    state = load_file(model_dir / "weights.safetensors")
+    model.load_state_dict(state)
+    return model.eval()
+
+
+class _KeepLastEpoch(L.Callback):  # type: ignore[misc]
+    """Writes the checkpoint when an epoch is over, then tells the caller."""
+
+    def __init__(self, path: Path, identity: str, on_epoch: OnEpoch | None) -> None:
+        self.path = path
+        self.identity = identity
+        self.on_epoch = on_epoch
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        checkpoint["fit_identity"] = self.identity
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        trainer.save_checkpoint(self.path)
+        write_whole(self.path.with_name("fit.json"), lambda part: part.write_text(self.identity + "\n", "utf-8"))
+        if self.on_epoch is not None:
+            self.on_epoch(trainer.current_epoch, trainer.max_epochs, epoch_loss(pl_module, trainer.current_epoch))
+
+
+def epoch_loss(module: RankerModule, epoch: int) -> float:
+    """Mean loss over the steps of one epoch."""
+    losses = [loss for _, at, _, loss in module.log_rows if at == epoch]
+    return sum(losses) / len(losses)
+
+
+def _identity(spec: ModelSpec, settings: TrainSettings, histories: Histories) -> str:
+    """What must be equal for a checkpoint to be continued: spec, settings and the very same training set."""
+    digest = hashlib.sha256(json.dumps(as_json(spec, settings), sort_keys=True).encode())
+    for name in ("events.arrow", "offsets.arrow", "item_features.arrow", "customer_features.arrow", "items.parquet"):
+        with (histories.directory / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _resumable(last: Path, identity: str) -> Path | None:
+    if not last.is_file():
+        return None
+    told = last.with_name("fit.json")
+    if not told.is_file() or told.read_text("utf-8").strip() != identity:
+        raise TrainingError(
+            f"the checkpoint in {last.parent} belongs to a fit with other settings or other data",
+            remedy="fit with resume=False, or into another directory",
+        )
+    return last
+
+
+@contextmanager
+def _quiet_and_repeatable(settings: TrainSettings) -> Iterator[None]:
+    """Pins threads and random numbers for the fit, silences Lightning's advice, and puts everything back."""
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    # Needed by deterministic matmul on CUDA; must be set before the first use of the device.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    try:
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            # Advice on worker processes, logging intervals and idle GPUs: none of it is a fault.
+            warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric|torch\.utils\.data")
+            torch.set_num_threads(settings.threads)
+            torch.manual_seed(settings.seed)
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+
+
+def _report(
+    module: RankerModule,
+    out: Path,
+    spec: ModelSpec,
+    settings: TrainSettings,
+    examples: int,
+    resumed: Path | None,
+    device: str,
+    seconds: float,
+) -> FitReport:
+    return FitReport(
+        directory=out,
+        kind=spec.kind,
+        epochs=settings.epochs,
+        steps=len(module.log_rows),
+        examples=examples,
+        parameters=sum(p.numel() for p in module.model.parameters()),
+        first_loss=epoch_loss(module, 0),
+        last_loss=epoch_loss(module, settings.epochs - 1),
+        seconds=seconds,
+        resumed_from_epoch=None if resumed is None else 0,
+        device=device,
+    )
+
+
+def _write_outputs(module: RankerModule, out: Path, histories: Histories, report: FitReport) -> None:
+    model = module.model
+    save_weights(out / "weights.safetensors", model)
+    steps, epochs, rates, losses = zip(*module.log_rows, strict=True)
+    log = pa.table(
+        {
+            "step": pa.array(steps, pa.int32()),
+            "epoch": pa.array(epochs, pa.int32()),
+            "learning_rate": pa.array(rates, pa.float64()),
+            "loss": pa.array(losses, pa.float64()),
+        }
+    )
+    write_whole(out / "training.parquet", lambda part: pq.write_table(log, part))
+    described = {
+        **as_json(model.spec, module.settings),
+        "vocabulary": histories.vocabulary,
+        "items": histories.n_items,
+        "cut": histories.cut.isoformat(),
+        # No time and no path: the same fit writes the same bytes.
+        "fit": {k: v for k, v in asdict(report).items() if k not in ("directory", "seconds", "resumed_from_epoch")},
+    }
+    text = json.dumps(described, indent=1) + "\n"
+    write_whole(out / "model.json", lambda part: part.write_text(text, "utf-8"))
