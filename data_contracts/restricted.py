@@ -5,6 +5,8 @@ Every rule here stops the night: a restriction that went to quarantine would be 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 
 from data_contracts import columns as c
@@ -22,18 +24,7 @@ COLUMNS = (
 
 
 def _blocking(rule: Rule) -> Rule:
-    return Rule(
-        rule_id=rule.rule_id,
-        description=rule.description,
-        columns=rule.columns,
-        severity="block",
-        complaint=rule.complaint,
-        remedy=rule.remedy,
-        bad=rule.bad,
-        search=rule.search,
-        expectation=rule.expectation,
-        limit=0.0,
-    )
+    return replace(rule, severity="block", limit=0.0)
 
 
 CONTRACT = Contract(

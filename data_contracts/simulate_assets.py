@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from data_contracts import columns as c
 from data_contracts.simulate_draws import Bools, Floats, Ints
 from data_contracts.simulate_names import draw_isins, draw_names
 from data_contracts.simulate_sectors import (
@@ -85,34 +86,34 @@ def assets_table(catalogue: Catalogue, calendar: list[dt.date], rng: np.random.G
     """The assets table; about a tenth of the dividend payers has a second, later row with a new yield."""
     first = pl.DataFrame(
         {
-            "asset_id": catalogue.isin,
-            "asset_name": catalogue.name,
-            "asset_short_name": catalogue.short_name,
-            "asset_class": [CLASS_NAMES[index] for index in catalogue.asset_class],
-            "asset_subclass": catalogue.subclass,
-            "market_id": [MARKETS[index][0] for index in catalogue.market],
-            "sector": [SECTOR_NAMES[index] for index in catalogue.sector],
-            "industry": catalogue.industry,
-            "dividend_yield": pl.Series(catalogue.dividend_yield).fill_nan(None),
-            "risk_class": pl.Series(catalogue.risk_class, dtype=pl.Int8),
-            "valid_from": [calendar[day] for day in catalogue.listed_from],
+            c.ASSET_ID: catalogue.isin,
+            c.ASSET_NAME: catalogue.name,
+            c.ASSET_SHORT_NAME: catalogue.short_name,
+            c.ASSET_CLASS: [CLASS_NAMES[index] for index in catalogue.asset_class],
+            c.ASSET_SUBCLASS: catalogue.subclass,
+            c.MARKET_ID: [MARKETS[index][0] for index in catalogue.market],
+            c.SECTOR: [SECTOR_NAMES[index] for index in catalogue.sector],
+            c.INDUSTRY: catalogue.industry,
+            c.DIVIDEND_YIELD: pl.Series(catalogue.dividend_yield).fill_nan(None),
+            c.RISK_CLASS: pl.Series(catalogue.risk_class, dtype=pl.Int8),
+            c.VALID_FROM: [calendar[day] for day in catalogue.listed_from],
         }
     )
     changes = (rng.random(catalogue.size) < 0.1) & ~np.isnan(catalogue.dividend_yield)
     changes &= catalogue.listed_from == 0
     later = first.filter(pl.Series(changes)).with_columns(
-        (pl.col("dividend_yield") * 0.8).round(4), pl.lit(calendar[len(calendar) // 2]).alias("valid_from")
+        (pl.col(c.DIVIDEND_YIELD) * 0.8).round(4), pl.lit(calendar[len(calendar) // 2]).alias(c.VALID_FROM)
     )
-    return pl.concat([first, later]).sort("asset_id", "valid_from")
+    return pl.concat([first, later]).sort(c.ASSET_ID, c.VALID_FROM)
 
 
 def markets_table() -> pl.DataFrame:
     return pl.DataFrame(
         {
-            "market_id": [market for market, _, _, _ in MARKETS],
-            "name": [name for _, name, _, _ in MARKETS],
-            "country": [country for _, _, country, _ in MARKETS],
-            "trading_days": ["Mon,Tue,Wed,Thu,Fri"] * len(MARKETS),
+            c.MARKET_ID: [market for market, _, _, _ in MARKETS],
+            c.NAME: [name for _, name, _, _ in MARKETS],
+            c.COUNTRY: [country for _, _, country, _ in MARKETS],
+            c.TRADING_DAYS: ["Mon,Tue,Wed,Thu,Fri"] * len(MARKETS),
         }
     )
 
@@ -124,18 +125,18 @@ def restricted_table(catalogue: Catalogue, calendar: list[dt.date]) -> pl.DataFr
     last = len(calendar) - 1
     return pl.DataFrame(
         {
-            "asset_id": [catalogue.isin[index] for index in chosen],
-            "list_kind": ["restricted", "restricted", "watch", "restricted"],
-            "valid_from": [calendar[last * share // 100] for share in (80, 93, 90, 40)],
-            "valid_to": [None, calendar[last] + dt.timedelta(days=60), None, calendar[last * 60 // 100]],
-            "reason": [
+            c.ASSET_ID: [catalogue.isin[index] for index in chosen],
+            c.LIST_KIND: ["restricted", "restricted", "watch", "restricted"],
+            c.VALID_FROM: [calendar[last * share // 100] for share in (80, 93, 90, 40)],
+            c.VALID_TO: [None, calendar[last] + dt.timedelta(days=60), None, calendar[last * 60 // 100]],
+            c.REASON: [
                 "advisory mandate",
                 "quiet period before a placement",
                 "under review by research",
                 "pending merger, completed",
             ],
         },
-        schema_overrides={"valid_to": pl.Date},
+        schema_overrides={c.VALID_TO: pl.Date},
     )
 
 
@@ -145,7 +146,7 @@ def companions_table(catalogue: Catalogue) -> pl.DataFrame:
     names = pl.Series(catalogue.isin)
     return pl.DataFrame(
         {
-            "asset_id": names.gather(np.repeat(np.arange(catalogue.size), wide)),
+            c.ASSET_ID: names.gather(np.repeat(np.arange(catalogue.size), wide)),
             "companion_id": names.gather(catalogue.companions.ravel()),
             "weight": np.tile(COMPANION_WEIGHTS, catalogue.size),
         }
@@ -154,7 +155,7 @@ def companions_table(catalogue: Catalogue) -> pl.DataFrame:
 
 def appeal_table(catalogue: Catalogue) -> pl.DataFrame:
     """Truth: how often each asset is chosen among its like, relative to the others."""
-    return pl.DataFrame({"asset_id": catalogue.isin, "appeal": catalogue.appeal})
+    return pl.DataFrame({c.ASSET_ID: catalogue.isin, "appeal": catalogue.appeal})
 
 
 def _classes(assets: int, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:

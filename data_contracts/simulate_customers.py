@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from data_contracts import columns as c
 from data_contracts.simulate_draws import Bools, Floats, Ints, normals, uniforms
 from data_contracts.simulate_sectors import SECTOR_APPEAL, SECTOR_NAMES
 
@@ -131,17 +132,17 @@ def customers_table(customers: Customers, seed: int, calendar: list[dt.date]) ->
         valid_from = days.gather(from_day)
         frame = pl.DataFrame(
             {
-                "customer_id": ids,
-                "customer_type": pl.Series(_TYPES).gather(kind),
-                "risk_level": pl.Series([*RISK_LEVELS, NOT_AVAILABLE]).gather(level),
-                "risk_predicted": guessed & ~customers.hidden_risk,
-                "investment_capacity": pl.Series(_CAPACITIES).gather(customers.capacity),
-                "capacity_predicted": capacity_predicted,
-                "last_questionnaire_date": valid_from - pl.Series(ago).cast(pl.Duration("ms")) * 86_400_000,
-                "valid_from": valid_from,
+                c.CUSTOMER_ID: ids,
+                c.CUSTOMER_TYPE: pl.Series(_TYPES).gather(kind),
+                c.RISK_LEVEL: pl.Series([*RISK_LEVELS, NOT_AVAILABLE]).gather(level),
+                c.RISK_PREDICTED: guessed & ~customers.hidden_risk,
+                c.INVESTMENT_CAPACITY: pl.Series(_CAPACITIES).gather(customers.capacity),
+                c.CAPACITY_PREDICTED: capacity_predicted,
+                c.LAST_QUESTIONNAIRE_DATE: valid_from - pl.Series(ago).cast(pl.Duration("ms")) * 86_400_000,
+                c.VALID_FROM: valid_from,
             }
         )
-        return frame.with_columns(pl.when(asked).then(pl.col("last_questionnaire_date")))
+        return frame.with_columns(pl.when(asked).then(pl.col(c.LAST_QUESTIONNAIRE_DATE)))
 
     opening = rows(customers.type, customers.risk, customers.join_day, asked_ago, predicted)
     updated = customers.update_day < len(calendar)
@@ -149,7 +150,7 @@ def customers_table(customers: Customers, seed: int, calendar: list[dt.date]) ->
     none = np.zeros(len(number), dtype=np.bool_)
     update = rows(customers.later_type, customers.later_risk, update_day, asked_again_ago, none)
     update = update.filter(pl.Series(updated))
-    return pl.concat([opening, update]).sort("customer_id", "valid_from")
+    return pl.concat([opening, update]).sort(c.CUSTOMER_ID, c.VALID_FROM)
 
 
 def tastes_table(customers: Customers) -> pl.DataFrame:
@@ -157,8 +158,8 @@ def tastes_table(customers: Customers) -> pl.DataFrame:
     wide = len(TASTE_WEIGHTS)
     return pl.DataFrame(
         {
-            "customer_id": customer_ids(np.repeat(customers.number, wide)),
-            "sector": pl.Series(SECTOR_NAMES).gather(customers.tastes.ravel()),
+            c.CUSTOMER_ID: customer_ids(np.repeat(customers.number, wide)),
+            c.SECTOR: pl.Series(SECTOR_NAMES).gather(customers.tastes.ravel()),
             "weight": np.tile(TASTE_WEIGHTS, len(customers.number)),
         }
     )

@@ -56,19 +56,20 @@ class ChoiceTable:
     """
 
     def __init__(self, weights: Floats) -> None:
-        totals = weights.sum(axis=1, keepdims=True)
-        if not (totals > 0).all():
+        running = np.cumsum(weights, axis=1)
+        if not (running[:, -1] > 0).all():
             raise ValueError("every row of a choice table needs a positive sum")
-        share = np.cumsum(weights / totals, axis=1)
-        share[:, -1] = 1.0
-        rows, self.columns = weights.shape
+        rows, self._columns = weights.shape
+        # Divided by its own last entry, a row's sum is exactly 1 from its last possible column on.
+        share = running / running[:, -1:]
         self._ladder: Floats = (share + np.arange(rows, dtype=np.float64)[:, None]).ravel()
+        self._last: Ints = self._columns - 1 - np.argmax(weights[:, ::-1] > 0, axis=1).astype(np.int64)
 
     def draw(self, rows: Ints, uniform: Floats) -> Ints:
         """Column [n] for each of ``rows`` [n], by ``uniform`` [n] in [0, 1)."""
         place = np.searchsorted(self._ladder, rows + uniform, side="right")
-        # Adding the row number rounds the uniform; one that rounds up to the next row belongs to the last column.
-        column: Ints = np.minimum(place - rows * self.columns, self.columns - 1).astype(np.int64)
+        # Adding the row number rounds the uniform; one that rounds up to the next row takes its last column.
+        column: Ints = np.minimum(place - rows * self._columns, self._last[rows])
         return column
 
 

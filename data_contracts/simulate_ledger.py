@@ -7,6 +7,7 @@ import datetime as dt
 import numpy as np
 import polars as pl
 
+from data_contracts import columns as c
 from data_contracts.simulate_customers import Customers, customer_ids
 from data_contracts.simulate_draws import uniforms
 from data_contracts.simulate_sectors import MARKETS
@@ -31,17 +32,17 @@ def transactions_table(market: Market, customers: Customers, trades: Trades, wri
     market_ids = pl.Series([market_id for market_id, _, _, _ in MARKETS])
     return pl.DataFrame(
         {
-            "transaction_id": pl.select("T" + pl.Series(row).cast(pl.String).str.zfill(10)).to_series(),
-            "customer_id": customer_ids(customers.number).gather(trades.who),
-            "asset_id": pl.Series(market.catalogue.isin).gather(trades.asset),
-            "side": pl.Series(["sell", "buy"]).gather(trades.buy.astype(np.int64)),
-            "date": pl.Series(market.weather.calendar, dtype=pl.Date).gather(trades.day),
-            "value": trades.units * market.close[trades.asset, trades.day],
-            "units": trades.units,
-            "channel": pl.Series(_CHANNELS).gather(channel),
-            "market_id": market_ids.gather(market.catalogue.market[trades.asset]),
-            "record_kind": pl.repeat("full", len(row), eager=True),
-            "date_window_days": pl.repeat(None, len(row), dtype=pl.Int32, eager=True),
+            c.TRANSACTION_ID: pl.select("T" + pl.Series(row).cast(pl.String).str.zfill(10)).to_series(),
+            c.CUSTOMER_ID: customer_ids(customers.number).gather(trades.who),
+            c.ASSET_ID: pl.Series(market.catalogue.isin).gather(trades.asset),
+            c.SIDE: pl.Series(["sell", "buy"]).gather(trades.buy.astype(np.int64)),
+            c.DATE: pl.Series(market.weather.calendar, dtype=pl.Date).gather(trades.day),
+            c.VALUE: trades.units * market.close[trades.asset, trades.day],
+            c.UNITS: trades.units,
+            c.CHANNEL: pl.Series(_CHANNELS).gather(channel),
+            c.MARKET_ID: market_ids.gather(market.catalogue.market[trades.asset]),
+            c.RECORD_KIND: pl.repeat("full", len(row), eager=True),
+            c.DATE_WINDOW_DAYS: pl.repeat(None, len(row), dtype=pl.Int32, eager=True),
         }
     )
 
@@ -55,10 +56,10 @@ def purchases_table(market: Market, trades: Trades, rows: pl.DataFrame, written:
     buy = np.flatnonzero(trades.buy)
     driver = trades.reason_asset[buy]
     driver_ids = pl.Series(market.catalogue.isin).gather(np.maximum(driver, 0))
-    return rows.select("customer_id", "asset_id", "date")[buy].select(
+    return rows.select(c.CUSTOMER_ID, c.ASSET_ID, c.DATE)[buy].select(
         pl.Series("source_row", written + 1 + buy, dtype=pl.Int64),
         pl.all(),
-        pl.Series(REASON_NAMES).gather(trades.reason[buy]).alias("reason"),
+        pl.Series(REASON_NAMES).gather(trades.reason[buy]).alias(c.REASON),
         pl.when(pl.Series(driver >= 0)).then(driver_ids).alias("reason_asset_id"),
     )
 
@@ -68,9 +69,9 @@ def holdings_table(market: Market, customers: Customers, trades: Trades, as_of: 
     who, asset = np.nonzero(trades.held)
     return pl.DataFrame(
         {
-            "as_of_date": pl.repeat(as_of, len(who), dtype=pl.Date, eager=True),
-            "customer_id": customer_ids(customers.number).gather(who),
-            "asset_id": pl.Series(market.catalogue.isin).gather(asset),
-            "units": trades.held[who, asset],
+            c.AS_OF_DATE: pl.repeat(as_of, len(who), dtype=pl.Date, eager=True),
+            c.CUSTOMER_ID: customer_ids(customers.number).gather(who),
+            c.ASSET_ID: pl.Series(market.catalogue.isin).gather(asset),
+            c.UNITS: trades.held[who, asset],
         }
     )

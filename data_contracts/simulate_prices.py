@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from data_contracts import columns as c
 from data_contracts.simulate_assets import Catalogue
 from data_contracts.simulate_draws import Floats, Ints
 from data_contracts.simulate_sectors import BOND, FUND, GOVERNMENT, SECTOR_BETA, SECTOR_DEFENSIVE, SECTOR_NAMES, STOCK
@@ -97,13 +98,13 @@ def draw_prices(catalogue: Catalogue, weather: Weather, rng: np.random.Generator
 
 def prices_table(catalogue: Catalogue, calendar: list[dt.date], close: Floats, first: int) -> pl.DataFrame:
     """The prices ``close`` [n, D] of the assets from ``first`` on, in that order, unlisted days left out."""
-    days = pl.Series("date", calendar, dtype=pl.Date)
+    days = pl.Series(c.DATE, calendar, dtype=pl.Date)
     index, day = np.nonzero(~np.isnan(close))
     return pl.DataFrame(
         {
-            "asset_id": pl.Series(catalogue.isin[first : first + len(close)], dtype=pl.String).gather(index),
-            "date": days.gather(day),
-            "close": close[index, day],
+            c.ASSET_ID: pl.Series(catalogue.isin[first : first + len(close)], dtype=pl.String).gather(index),
+            c.DATE: days.gather(day),
+            c.CLOSE: close[index, day],
         }
     )
 
@@ -111,7 +112,7 @@ def prices_table(catalogue: Catalogue, calendar: list[dt.date], close: Floats, f
 def weather_table(weather: Weather) -> pl.DataFrame:
     return pl.DataFrame(
         {
-            "date": weather.calendar,
+            c.DATE: weather.calendar,
             "regime": [REGIME_NAMES[state] for state in weather.regime],
             "fashion_sector": [SECTOR_NAMES[sector] for sector in weather.fashion],
             "market_return": weather.market_return,

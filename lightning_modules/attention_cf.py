@@ -129,17 +129,28 @@ class AttentionCF(nn.Module):
 
     def _item_term(self, batch: HistoryBatch, read: Tensor, profile: Tensor, candidates: Tensor) -> Tensor:
         """[B, N], exactly a sum over the holdings."""
+        spread = 1 / math.sqrt(read.shape[-1] // self.spec.heads)
         keys = self._heads(self.key(read))  # [B, L, H, d]
-        values = self._heads(self.value(read))
-        queries = self._heads(self.query(candidates))  # [N, H, d]
-        spread = 1 / math.sqrt(keys.shape[-1])
-        # [B, L, H, d] x [N, H, d] -> [H, B, L, N]: candidates last, so that the softmax runs over whole rows of memory
-        scores = torch.einsum("blhd,nhd->hbln", keys * spread, queries)
-        scores = scores + self._bias(batch, keys, profile)[..., None]
-        weights = masked_softmax(scores, batch.mask[None, :, :, None], dim=2)
-        worth = torch.einsum("blhd,nhd->hbln", values, self._heads(candidates))
+        # Padding has weight 0, or, where all is padding, value 0: masking these small tables spares the large ones.
+        values = self._heads(self.value(read) * batch.mask[..., None])
+        bias = self._bias(batch, keys, profile).masked_fill(~batch.mask, torch.finfo(read.dtype).min)
+        # [H, B L, d] x [H, d, N] -> [H, B, L, N]: candidates last, so that every pass runs over whole rows of memory
+        scores = torch.baddbmm(
+            bias.flatten(1)[..., None], self._rows(keys * spread), self._columns(self.query(candidates))
+        )
+        weights = torch.softmax(scores.unflatten(1, batch.items.shape), dim=2)
+        worth = torch.bmm(self._rows(values), self._columns(candidates)).unflatten(1, batch.items.shape)
         held = batch.mask.sum(1).clamp_min(1).to(read.dtype)
         return (weights * worth).sum((0, 2)) * (held**self.length_power)[:, None]
+
+    @staticmethod
+    def _rows(values: Tensor) -> Tensor:
+        """[B, L, H, d] -> [H, B L, d]."""
+        return values.permute(2, 0, 1, 3).flatten(1, 2)
+
+    def _columns(self, candidates: Tensor) -> Tensor:
+        """[N, D] -> [H, d, N]."""
+        return self._heads(candidates).permute(1, 2, 0)
 
     def _user_term(self, batch: HistoryBatch, read: Tensor, profile: Tensor, table: Tensor) -> Tensor:
         """[B, N], 0 for items with too few holders."""
@@ -151,9 +162,10 @@ class AttentionCF(nn.Module):
         bags = F.embedding_bag(holders.items, self.person(table), holders.starts, mode="mean")
         people = bags + self.person_profile(self.profile_scale(holders.features))  # [U, p]
         spread = 1 / math.sqrt(person.shape[-1])
-        # [B, p] x [U, p] -> [B, U]: each distinct holder once, then looked up per item
-        asked = (self.asks(person) @ people.T * spread)[:, holders.slots]  # [B, n, K]
-        liked = (self.likes(person) @ people.T * spread)[:, holders.slots]
+        # [B, p] x [n K, p] -> [B, n, K]: looking holders up before the product keeps the backward pass in matmuls
+        asked_people = people[holders.slots.flatten()].T * spread  # [p, n K]
+        asked = (self.asks(person) @ asked_people).unflatten(1, holders.slots.shape)
+        liked = (self.likes(person) @ asked_people).unflatten(1, holders.slots.shape)
         himself = holders.customers[holders.slots] == batch.customers[:, None, None]  # [B, n, K]
         weights = masked_softmax(asked, holders.real & ~himself)
         user = (weights * liked).sum(-1)  # [B, n]

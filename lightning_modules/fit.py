@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import time
 import warnings
@@ -195,18 +196,23 @@ def _quiet_and_repeatable(settings: TrainSettings) -> Iterator[None]:
     """Pins threads and random numbers for the fit, silences Lightning's advice, and puts everything back."""
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
+    levels = {name: logging.getLogger(name).level for name in ("pytorch_lightning", "lightning_fabric")}
     # Needed by deterministic matmul on CUDA; must be set before the first use of the device.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         with torch.random.fork_rng(), warnings.catch_warnings():
             # Advice on worker processes, logging intervals and idle GPUs: none of it is a fault.
             warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric|torch\.utils\.data")
+            for name in levels:
+                logging.getLogger(name).setLevel(logging.WARNING)
             torch.set_num_threads(settings.threads)
             torch.manual_seed(settings.seed)
             yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _report(

@@ -17,9 +17,9 @@ def bootstrap_mean(
 ) -> tuple[float | None, float | None, float | None]:
     """Mean of ``values`` [n] and the percentile bootstrap interval over resampled elements.
 
-    Metrics take few distinct values (one relevant item: eleven), so a resample is drawn as counts of the distinct
-    values, one multinomial draw: the same distribution as drawing n elements with replacement, without n draws.
-    The order of ``values`` does not matter. An empty array gives three Nones; a single element no interval.
+    Metrics take few distinct values (one relevant item: eleven), so a resample is drawn as counts of the
+    distinct values, one multinomial draw: the same distribution as drawing n elements with replacement,
+    without n draws. The order of ``values`` does not matter. An empty array gives three Nones; a single element no interval.
     Source: Efron & Tibshirani, An Introduction to the Bootstrap (1993), section 13.3.
     """
     if values.size == 0:

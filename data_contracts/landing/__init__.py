@@ -1,0 +1,46 @@
+"""Readers: a named source format becomes the contract's tables, in Parquet, streaming, and as of a date."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from data_contracts.errors import LandingError
+from data_contracts.landing.far_trans import read_far_trans
+from data_contracts.landing.landed import LandedTable, SourceFile
+from data_contracts.landing.nightfolio import read_nightfolio
+
+__all__ = ["LandedTable", "SourceFile", "read_landing"]
+
+
+def read_landing(
+    source_format: Literal["far_trans", "nightfolio"],
+    source: Path,
+    into: Path,
+    as_of: date,
+    future_rows: Literal["withhold", "block"],
+) -> dict[str, LandedTable]:
+    """Reads the files of ``source`` into canonical tables ``into``/TABLE.parquet.
+
+    ``future_rows``: ``withhold`` replays a source that goes on after as_of (later rows are counted, not read);
+    ``block`` reads them, so that the contract's rule ``date_not_after_as_of`` stops the night.
+    ``delivered_holdings`` and ``markets`` are absent from the answer where the source has none; ``restricted`` is
+    always there, and says in its notes where the source has no list. Raises LandingError.
+    """
+    if not source.is_dir():
+        raise LandingError(
+            f"the source folder {source} does not exist" if not source.exists() else f"{source} is not a folder",
+            remedy="give the folder that holds the landing files with --source",
+        )
+    readers = {"far_trans": read_far_trans, "nightfolio": read_nightfolio}
+    if source_format not in readers:
+        raise LandingError(
+            f"source format {source_format!r} is not known", remedy=f"choose one of {', '.join(readers)}"
+        )
+    into.mkdir(parents=True, exist_ok=True)
+    try:
+        return readers[source_format](source, into, as_of, future_rows)
+    finally:
+        shutil.rmtree(into / "plain", ignore_errors=True)

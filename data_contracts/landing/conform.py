@@ -1,0 +1,203 @@
+"""From a source's columns to a canonical table: one expression a column, and what could not be converted, said.
+
+Nothing is repaired here. A field whose text is not of its column's type becomes null, its column is named in
+``_type_errors``, and the raw row is kept as JSON; the contract's rule ``type`` then sends the row to quarantine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from data_contracts import columns as c
+from data_contracts.contract import Column, Contract
+from data_contracts.errors import LandingError
+from data_contracts.landing.landed import LandedTable, SourceFile
+from data_contracts.transactions import last_possible_date
+
+FutureRows = Literal["withhold", "block"]
+
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One source file, ready to be converted.
+
+    ``frame`` has the source's columns and c.SOURCE_ROW; ``values`` says how each canonical column is obtained from
+    them (a column left out is null in every row); ``raw`` are the source's own columns, for the quarantine.
+    """
+
+    file: SourceFile
+    frame: pl.LazyFrame
+    values: Mapping[str, pl.Expr]
+    raw: tuple[str, ...]
+
+
+def text(column: str) -> pl.Expr:
+    """The column's text without surrounding blanks; empty text is null."""
+    stripped = pl.col(column).str.strip_chars()
+    return pl.when(stripped != "").then(stripped)
+
+
+def word(column: str) -> pl.Expr:
+    """The column's text as a lower-case word with underscores."""
+    return text(column).str.to_lowercase().str.replace_all(r"[\s\-]+", "_")
+
+
+def require_columns(name: str, found: Sequence[str], needed: Sequence[str]) -> None:
+    """Raises LandingError naming the columns that are missing and those that were found."""
+    missing = [column for column in needed if column not in found]
+    if missing:
+        noun = "column" if len(missing) == 1 else "columns"
+        hint = "; is it separated by semicolons?" if len(found) == 1 and ";" in found[0] else ""
+        raise LandingError(
+            f"{name}: {noun} {', '.join(missing)} missing (found {', '.join(found)}{hint})",
+            remedy="export the columns under these names, separated by commas; more columns do no harm",
+        )
+
+
+def land(
+    contract: Contract,
+    parts: Sequence[Part],
+    into: Path,
+    as_of: date,
+    future_rows: FutureRows,
+    notes: Sequence[str] = (),
+) -> LandedTable:
+    """Converts and writes the parts as one Parquet file ``into``/TABLE.parquet, streaming.
+
+    With ``withhold`` the predicate on the row's date is part of the scan: a row after as_of is counted, not read.
+    """
+    path = into / f"{contract.table}.parquet"
+    into.mkdir(parents=True, exist_ok=True)
+    landed = sum(part.file.rows for part in parts)
+    if not parts:
+        empty_table(contract).write_parquet(path)
+        return LandedTable(contract.table, path, 0, 0, 0, (), tuple(notes))
+    rows = pl.concat([_typed(contract, part) for part in parts], how="vertical")
+    withheld = 0
+    if future_rows == "withhold" and contract.date_column is not None:
+        future = (row_date(contract) > as_of).fill_null(False)
+        withheld = int(_collect(rows.select(future.sum()), contract, parts).item())
+        rows = rows.filter(~future)
+    try:
+        rows.sink_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise _unreadable(contract, parts, error) from error
+    read = int(pq.read_metadata(path).num_rows)
+    if read + withheld != landed:
+        # Two readers of the same file must see the same rows; a stray quote can make them differ.
+        raise LandingError(
+            f"{_names(parts)}: {landed} records by one reader, {read + withheld} by another",
+            remedy="look for an unpaired double quote inside a field and write it twice",
+        )
+    return LandedTable(contract.table, path, landed, read, withheld, tuple(p.file for p in parts), tuple(notes))
+
+
+def row_date(contract: Contract) -> pl.Expr:
+    """The day from which a row is known for certain: its date, or the end of a trade's window."""
+    if contract.date_column is None:
+        raise ValueError(f"{contract.table} is not dated")
+    return last_possible_date() if contract.table == "transactions" else pl.col(contract.date_column)
+
+
+def empty_table(contract: Contract) -> pl.DataFrame:
+    """A landed table without rows."""
+    provenance = {
+        c.SOURCE_FILE: pl.String(),
+        c.SOURCE_ROW: pl.Int64(),
+        c.TYPE_ERRORS: pl.List(pl.String()),
+        c.RAW: pl.String(),
+    }
+    return pl.DataFrame(schema={**contract.schema, **provenance})
+
+
+def _typed(contract: Contract, part: Part) -> pl.LazyFrame:
+    """The part in the contract's schema and order, with the four columns that say where each row came from."""
+    given = [column for column in contract.columns if column.name in part.values]
+    # Two steps, so that the type of what the source gives is known before it is converted.
+    sources = part.frame.select(
+        *(part.values[column.name].alias(column.name) for column in given),
+        pl.lit(part.file.name).alias(c.SOURCE_FILE),
+        pl.col(c.SOURCE_ROW).cast(pl.Int64),
+        pl.struct(part.raw).alias(c.RAW),
+    )
+    types = sources.collect_schema()
+    typed = {column.name: _convert(part.file.name, column, types[column.name]) for column in given}
+    failed = [pl.col(name).is_not_null() & value.is_null() for name, value in typed.items()]
+    errors = pl.concat_list(
+        [pl.when(bad).then(pl.lit(name)) for name, bad in zip(typed, failed, strict=True)]
+    ).list.drop_nulls()
+    return sources.select(
+        *(typed.get(column.name, pl.lit(None, dtype=column.dtype)).alias(column.name) for column in contract.columns),
+        c.SOURCE_FILE,
+        c.SOURCE_ROW,
+        errors.alias(c.TYPE_ERRORS),
+        pl.when(pl.any_horizontal(failed)).then(pl.col(c.RAW).struct.json_encode()).alias(c.RAW),
+    )
+
+
+def _convert(file: str, column: Column, found: pl.DataType) -> pl.Expr:
+    """The column in its contract's type; null where a value does not convert. Raises LandingError if none could."""
+    value, wanted = pl.col(column.name), column.dtype
+    if found == pl.Null():
+        return value.cast(wanted)
+    if isinstance(found, pl.Categorical | pl.Enum):
+        value, found = value.cast(pl.String), pl.String()
+    if found == pl.String():
+        return _parse(value, wanted)
+    if found == wanted:
+        return pl.when(value.is_finite()).then(value) if wanted.is_float() else value
+    if found.is_numeric() and wanted.is_numeric():
+        cast = value.cast(wanted, strict=False)
+        if wanted.is_float():
+            return pl.when(cast.is_finite()).then(cast)
+        return pl.when(cast.cast(pl.Float64) == value.cast(pl.Float64)).then(cast)
+    if isinstance(found, pl.Datetime) and wanted == pl.Date():
+        return value.dt.date()
+    if found.is_integer() and wanted == pl.String():
+        return value.cast(pl.String)
+    raise LandingError(
+        f"{file}: column {column.name} is of type {found}, which cannot be read as {wanted}",
+        remedy=f"export {column.name} as {wanted} ({column.meaning})",
+    )
+
+
+def _parse(value: pl.Expr, wanted: pl.DataType) -> pl.Expr:
+    """Text to the wanted type; null where it is not of that type."""
+    if wanted == pl.String():
+        return value
+    if wanted == pl.Date():
+        return value.str.to_date("%Y-%m-%d", strict=False)
+    if wanted == pl.Boolean():
+        return value.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
+    number = value.cast(wanted, strict=False)
+    # "nan" and "inf" are numbers to a parser and holes to everyone else.
+    return pl.when(number.is_finite()).then(number) if wanted.is_float() else number
+
+
+def _collect(frame: pl.LazyFrame, contract: Contract, parts: Sequence[Part]) -> pl.DataFrame:
+    try:
+        return frame.collect(engine="streaming")
+    except pl.exceptions.PolarsError as error:
+        raise _unreadable(contract, parts, error) from error
+
+
+def _names(parts: Sequence[Part]) -> str:
+    names = [part.file.name for part in parts]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _unreadable(contract: Contract, parts: Sequence[Part], error: Exception) -> LandingError:
+    first = str(error).splitlines()[0]
+    return LandingError(
+        f"{contract.table}: {_names(parts)} cannot be read ({first})",
+        remedy="export the file again; if it opens elsewhere, look for an unpaired double quote or a damaged page",
+    )

@@ -1,0 +1,39 @@
+"""What a reader hands on: the landed table on disk, where it came from, and how many rows were left out and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of the source as it lay there: ``sha256`` and ``bytes`` are of the file itself, still compressed."""
+
+    name: str
+    sha256: str
+    bytes: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class LandedTable:
+    """A canonical table in Parquet, types converted, nothing judged yet.
+
+    ``landed`` rows lay in the source, ``read`` of them are in ``path``, ``withheld`` are dated after as_of and were
+    not read. ``notes`` say what else the reader did, with counts.
+    """
+
+    table: str
+    path: Path
+    landed: int
+    read: int
+    withheld: int
+    files: tuple[SourceFile, ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.landed != self.read + self.withheld:
+            raise ValueError(
+                f"{self.table}: {self.landed} rows landed, but {self.read} were read and {self.withheld} withheld"
+            )

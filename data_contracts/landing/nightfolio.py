@@ -1,0 +1,119 @@
+"""Nightfolio's own layout: what a firm exports to.
+
+A folder with ``customers``, ``assets``, ``prices`` and ``transactions``, and optionally ``holdings`` (positions the
+firm itself states), ``restricted`` and ``markets``; each as NAME.parquet, NAME.csv, NAME.csv.gz, or a folder NAME/ of
+many Parquet files (read in order of their names). Columns bear the names of ``columns.py``; the contract of each
+table says which of them may be left out. CSV: UTF-8, commas, one header row, dates as YYYY-MM-DD, a decimal point.
+
+Left-out columns: ``record_kind`` follows from the amounts (value and units present: full, else dated_only);
+``risk_predicted`` and ``capacity_predicted`` are false, since a firm that does not predict has nothing to say there.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from data_contracts import (
+    assets,
+    customers,
+    delivered_holdings,
+    markets,
+    prices,
+    restricted,
+    transactions,
+)
+from data_contracts import columns as c
+from data_contracts.contract import Contract
+from data_contracts.errors import LandingError
+from data_contracts.landing.conform import FutureRows, Part, land, require_columns, text
+from data_contracts.landing.files import check_csv, check_parquet, find_file, require_file
+from data_contracts.landing.landed import LandedTable, SourceFile
+from data_contracts.landing.questionnaires import without_look_ahead
+
+# Contract, name in the layout, and whether a source must have it.
+TABLES: Final[tuple[tuple[Contract, str, bool], ...]] = (
+    (assets.CONTRACT, "assets", True),
+    (markets.CONTRACT, "markets", False),
+    (customers.CONTRACT, "customers", True),
+    (prices.CONTRACT, "prices", True),
+    (transactions.CONTRACT, "transactions", True),
+    (delivered_holdings.CONTRACT, "holdings", False),
+    (restricted.CONTRACT, "restricted", False),
+)
+
+NO_RESTRICTED_LIST: Final = "the source has no restricted list: 0 rows"
+
+
+def read_nightfolio(source: Path, into: Path, as_of: date, future_rows: FutureRows) -> dict[str, LandedTable]:
+    """Reads every table of the layout. Raises LandingError (see ``files`` and ``conform``)."""
+    tables: dict[str, LandedTable] = {}
+    for contract, name, needed in TABLES:
+        parts = _parts(contract, source, name, needed, into)
+        if parts is None and contract is not restricted.CONTRACT:
+            continue
+        notes: tuple[str, ...] = () if parts is not None else (NO_RESTRICTED_LIST,)
+        found = parts or []
+        if contract is customers.CONTRACT:
+            found, notes = without_look_ahead(found, as_of, future_rows)
+        tables[contract.table] = land(contract, found, into, as_of, future_rows, notes)
+    return tables
+
+
+def _parts(contract: Contract, source: Path, name: str, needed: bool, into: Path) -> list[Part] | None:
+    """The files of one table as parts, or None where the source does not have the table."""
+    names = (f"{name}.parquet", f"{name}.csv", f"{name}.csv.gz", name)
+    path = require_file(source, contract.table, names) if needed else find_file(source, names)
+    if path is None:
+        return None
+    if not path.is_dir():
+        return [read_part(contract, path, path.name, into)]
+    files = sorted(path.glob("*.parquet"))
+    if not files:
+        raise LandingError(
+            f"{contract.table}: the folder {path.name}/ holds no .parquet file",
+            remedy="put the table's Parquet files there, or remove the folder",
+        )
+    return [read_part(contract, file, f"{name}/{file.name}", into) for file in files]
+
+
+def read_part(contract: Contract, path: Path, name: str, into: Path) -> Part:
+    """One file in canonical columns as a part. Raises LandingError."""
+    if path.suffix == ".parquet":
+        checked = check_parquet(path)
+        frame = pl.scan_parquet(path, row_index_name=c.SOURCE_ROW, row_index_offset=1)
+        try:
+            types = frame.collect_schema()
+        except pl.exceptions.PolarsError as error:
+            raise LandingError(
+                f"{name}: the Parquet schema cannot be read ({error})", remedy="write the file again"
+            ) from error
+        header = tuple(column for column in types if column != c.SOURCE_ROW)
+    else:
+        csv_file = check_csv(path, into / "plain")
+        checked, header = csv_file.source, csv_file.header
+        frame = pl.scan_csv(csv_file.plain, infer_schema=False, row_index_name=c.SOURCE_ROW, row_index_offset=1)
+        types = pl.Schema(dict.fromkeys(header, pl.String()))
+    require_columns(name, header, [column.name for column in contract.columns if column.required])
+    values = {
+        column.name: text(column.name) if types[column.name] == pl.String() else pl.col(column.name)
+        for column in contract.columns
+        if column.name in header
+    }
+    defaults = _defaults(contract)
+    values = {**{k: v for k, v in defaults.items() if k not in values}, **values}
+    source = SourceFile(name, checked.sha256, checked.bytes, checked.rows)
+    return Part(source, frame, values, tuple(column.name for column in contract.columns if column.name in header))
+
+
+def _defaults(contract: Contract) -> dict[str, pl.Expr]:
+    """What a left-out column says, where null would be wrong."""
+    if contract is customers.CONTRACT:
+        return {c.RISK_PREDICTED: pl.lit(False), c.CAPACITY_PREDICTED: pl.lit(False)}
+    if contract is transactions.CONTRACT:
+        known = pl.col(c.VALUE).is_not_null() & pl.col(c.UNITS).is_not_null()
+        return {c.RECORD_KIND: pl.when(known).then(pl.lit("full")).otherwise(pl.lit("dated_only"))}
+    return {}

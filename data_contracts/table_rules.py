@@ -1,0 +1,143 @@
+"""Rules on a table as a whole: how many rows, how fresh, how different from last time, how much set aside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from data_contracts.contract import CheckContext, Contract, Expectation, Severity
+from data_contracts.expectations import Counted, count_failures
+from data_contracts.landing.landed import LandedTable
+from data_contracts.verdicts import RuleVerdict, rows
+
+# Share of quarantined rows that stops the night where the settings name no other.
+DEFAULT_QUARANTINE_LIMIT = 0.05
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """Counts of one table: rows read and quarantined, and the age in days of its newest row (None: no dated row)."""
+
+    read: int
+    quarantined: int
+    newest_age_days: int | None
+
+
+@dataclass(frozen=True)
+class _TableRule:
+    rule_id: str
+    description: str
+    severity: Severity
+    value: float | None
+    least: float | None
+    most: float | None
+    message: str
+    remedy: str
+
+
+def check_facts(
+    contract: Contract, landed: LandedTable, facts: TableFacts, context: CheckContext
+) -> tuple[RuleVerdict, ...]:
+    """The verdicts on the table's facts, each counted by Great Expectations on a frame of one row."""
+    listed = _rules(contract, landed, facts, context)
+    if not listed:
+        return ()
+    frame = pa.table({rule.rule_id: pa.array([rule.value], pa.float64()) for rule in listed})
+    suite = {
+        rule.rule_id: Expectation(
+            "ExpectColumnValuesToBeBetween",
+            {"column": rule.rule_id, "min_value": rule.least, "max_value": rule.most},
+        )
+        for rule in listed
+    }
+    counted = count_failures(f"{contract.table}.facts", suite, [frame])
+    return tuple(_verdict(contract.table, rule, counted[rule.rule_id]) for rule in listed)
+
+
+def _verdict(table: str, rule: _TableRule, counted: Counted) -> RuleVerdict:
+    value = rule.value
+    low = value is not None and rule.least is not None and value < rule.least
+    high = value is not None and rule.most is not None and value > rule.most
+    if counted.failed != int(low or high):
+        raise RuntimeError(f"{table}: two engines disagree on {rule.rule_id} of {value}")
+    return RuleVerdict(
+        table=table,
+        rule_id=rule.rule_id,
+        description=rule.description,
+        columns=(),
+        severity=rule.severity,
+        outcome=rule.severity if counted.failed else "pass",
+        failed=counted.failed,
+        checked=1,
+        limit=0.0,
+        remedy=rule.remedy,
+        examples=(),
+        message=rule.message if counted.failed else "",
+    )
+
+
+def _rules(contract: Contract, landed: LandedTable, facts: TableFacts, context: CheckContext) -> list[_TableRule]:
+    table, read = contract.table, facts.read
+    listed = []
+    if contract.rows_required:
+        why = f" ({rows(landed.withheld)} of the source lie after as_of {context.as_of})" if landed.withheld else ""
+        listed.append(
+            _TableRule(
+                "row_count",
+                "the table is not empty",
+                "block",
+                float(read),
+                1.0,
+                None,
+                f"{table}: no row to read{why}",
+                "choose an --as-of that the source covers" if landed.withheld else "deliver the table with its rows",
+            )
+        )
+    if contract.freshness is not None:
+        age = facts.newest_age_days
+        listed.append(
+            _TableRule(
+                "freshness",
+                f"the newest row is at most {context.freshness_days} days old at as_of",
+                contract.freshness,
+                None if age is None else float(age),
+                None,
+                float(context.freshness_days),
+                f"{table}: the newest row is {age} days older than as_of {context.as_of}"
+                f" (allowed: {context.freshness_days})",
+                "deliver the missing days, run with an earlier --as-of, or raise freshness_days knowingly",
+            )
+        )
+    previous = context.previous_rows.get(table, 0)
+    if previous > 0:
+        change = read / previous - 1.0
+        limit = context.volume_change_limit
+        listed.append(
+            _TableRule(
+                "volume_change",
+                f"rows changed by at most {limit:.0%} since the last publication",
+                "block",
+                change,
+                -limit,
+                limit,
+                f"{table}: {rows(read)}, {change:+.1%} against {previous:,} at the last publication"
+                f" (allowed: {limit:.0%} either way)",
+                "see whether the export is whole; if the change is real, raise volume_change_limit for this night",
+            )
+        )
+    if read > 0:
+        share, most = facts.quarantined / read, context.quarantine_limits.get(table, DEFAULT_QUARANTINE_LIMIT)
+        listed.append(
+            _TableRule(
+                "quarantine_share",
+                f"at most {most:.1%} of the rows are quarantined",
+                "block",
+                share,
+                None,
+                most,
+                f"{table}: {facts.quarantined:,} of {rows(read)} ({share:.1%}) quarantined (allowed: {most:.1%})",
+                "see the reasons in the quarantine file and correct the source",
+            )
+        )
+    return listed
