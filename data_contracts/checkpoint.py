@@ -29,6 +29,8 @@ from data_contracts import columns as c
 from data_contracts.contract import AS_OF, ROW, CheckContext, Contract, Rule
 from data_contracts.expectations import chunks_of, columns_of, count_failures
 from data_contracts.landing.landed import LandedTable
+from data_contracts.quarantine import split_rows
+from data_contracts.storage import write_parquet
 from data_contracts.table_rules import TableFacts, check_facts
 from data_contracts.verdicts import Outcome, RuleVerdict, TableVerdict, raise_if_blocked, rows, write_verdicts
 
@@ -48,7 +50,15 @@ CONTRACTS: Final[dict[str, Contract]] = {
     )
 }
 # Verdicts are told in this order; markets are checked first, since assets refer to them.
-ORDER: Final = ("assets", "markets", "customers", "prices", "transactions", "delivered_holdings", "restricted")
+ORDER: Final = (
+    "assets",
+    "markets",
+    "customers",
+    "prices",
+    "transactions",
+    "delivered_holdings",
+    "restricted",
+)
 _CHECK_ORDER: Final = ("markets", "assets", *ORDER[2:])
 _EXAMPLES = 3
 
@@ -80,9 +90,7 @@ def check_landing(landed: Mapping[str, LandedTable], run_dir: Path, context: Che
     return verdicts
 
 
-def check_table(
-    landed: LandedTable, accepted: Path, quarantine: Path, gx_json: Path, context: CheckContext
-) -> TableVerdict:
+def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: Path, context: CheckContext) -> TableVerdict:
     """Checks one table against the contract of its name; writes accepted and quarantined rows. Blocks nothing itself.
 
     Raises RuntimeError where rows are lost or the two engines count differently.
@@ -95,7 +103,7 @@ def check_table(
         asked = _write_flagged(contract, landed, flagged_path, context)
         flagged = pl.scan_parquet(flagged_path)
         failed = _count_both(contract, landed, flagged_path, gx_json)
-        _split(contract, flagged, accepted, quarantine)
+        split_rows(contract, flagged, accepted, quarantine)
         verdicts = tuple(
             _rule_verdict(contract, rule, failed[rule.rule_id], landed, flagged, rule.rule_id in asked, context)
             for rule in contract.rules
@@ -132,18 +140,14 @@ def _write_flagged(contract: Contract, landed: LandedTable, path: Path, context:
     searched = [rule for rule in contract.rules if rule.search is not None]
     if hits:
         marks = (
-            pl.concat(hits)
-            .group_by(ROW)
-            .agg((pl.col("rule") == rule.rule_id).any().alias(rule.ok_column) for rule in searched)
+            pl.concat(hits).group_by(ROW).agg((pl.col("rule") == rule.rule_id).any().alias(rule.ok_column) for rule in searched)
         )
         numbered = numbered.join(marks.lazy(), on=ROW, how="left", maintain_order="left")
         from_search = [(~pl.col(rule.ok_column).fill_null(False)).alias(rule.ok_column) for rule in searched]
     else:
         from_search = [pl.lit(True).alias(rule.ok_column) for rule in searched]
-    from_row = [
-        (~rule.bad.fill_null(False)).alias(rule.ok_column) for rule in contract.rules if rule.bad is not None
-    ]
-    numbered.with_columns(*from_search, *from_row).sink_parquet(path)
+    from_row = [(~rule.bad.fill_null(False)).alias(rule.ok_column) for rule in contract.rules if rule.bad is not None]
+    write_parquet(numbered.with_columns(*from_search, *from_row), path)
     return asked
 
 
@@ -179,34 +183,6 @@ def _count_both(contract: Contract, landed: LandedTable, flagged: Path, gx_json:
     return ours
 
 
-def _split(contract: Contract, flagged: pl.LazyFrame, accepted: Path, quarantine: Path) -> None:
-    """Writes accepted rows in the order of their key, and quarantined rows in the order of the source."""
-    setting_aside = [rule for rule in contract.rules if rule.severity != "warn"]
-    names = [column.name for column in contract.columns]
-    bad = pl.any_horizontal(~pl.col(rule.ok_column) for rule in setting_aside)
-    flagged.filter(~bad).select(*names, c.SOURCE_ROW).sort(*contract.key, c.SOURCE_ROW).sink_parquet(accepted)
-
-    def listed(values: list[tuple[Rule, pl.Expr]], name: str) -> pl.Expr:
-        parts = [pl.when(~pl.col(rule.ok_column)).then(value) for rule, value in values]
-        return pl.concat_list(parts).list.drop_nulls().alias(name)
-
-    flagged.filter(bad).select(
-        *names,
-        listed([(rule, pl.lit(rule.rule_id)) for rule in setting_aside], c.RULE_IDS),
-        listed([(rule, _reason(rule)) for rule in setting_aside], c.REASONS),
-        c.SOURCE_FILE,
-        c.SOURCE_ROW,
-        c.RAW,
-    ).sort(c.SOURCE_FILE, c.SOURCE_ROW).sink_parquet(quarantine)
-
-
-def _reason(rule: Rule) -> pl.Expr:
-    """Why a row broke the rule, in words."""
-    if rule.rule_id == "type":
-        return pl.format("not of the column's type: {}", pl.col(c.TYPE_ERRORS).list.join(", "))
-    return pl.lit(f"broken: {rule.description}")
-
-
 def _newest_age(contract: Contract, flagged: pl.LazyFrame, context: CheckContext) -> int | None:
     """Days between as_of and the newest row not after it."""
     if contract.date_column is None:
@@ -231,11 +207,15 @@ def _rule_verdict(
     outcome: Outcome = "pass" if failed == 0 else "block" if over else rule.severity
     examples = _examples(rule, landed, flagged) if failed else ()
     complaint = rule.complaint.format(
-        as_of=context.as_of, freshness_days=context.freshness_days, jump=f"{context.price_jump_limit:.0%}"
+        **{
+            "as_of": context.as_of,
+            "is": "is" if failed == 1 else "are",
+            "has": "has" if failed == 1 else "have",
+        },
+        jump=f"{context.price_jump_limit:.0%}",
     )
-    verb = "is" if failed == 1 else "are"
     beyond = f"; {share:.1%} of all, the limit is {rule.limit:.1%}" if over else ""
-    message = f"{contract.table}: {rows(failed)} {verb} {complaint}{beyond} (first: {examples[0]})" if failed else ""
+    message = f"{contract.table}: {rows(failed)} {complaint}{beyond} (first: {examples[0]})" if failed else ""
     return RuleVerdict(
         table=contract.table,
         rule_id=rule.rule_id,
@@ -269,6 +249,8 @@ def _examples(rule: Rule, landed: LandedTable, flagged: pl.LazyFrame) -> tuple[s
         if rule.rule_id == "type":
             raw = json.loads(row[c.RAW]) if row[c.RAW] else {}
             values = {name: raw.get(name, "?") for name in row[c.TYPE_ERRORS] if name not in c.IDENTIFYING}
-        words = [str(value) if len(values) == 1 and rule.rule_id != "type" else f"{name}={value}" for name, value in values.items()]
+        words = [
+            str(value) if len(values) == 1 and rule.rule_id != "type" else f"{name}={value}" for name, value in values.items()
+        ]
         examples.append(", ".join([place, *words]))
     return tuple(examples)

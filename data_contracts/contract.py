@@ -17,7 +17,9 @@ import polars as pl
 
 Severity = Literal["quarantine", "warn", "block"]
 
-ROW = "_row"  # position in the landed table, 0-based; unique, unlike _source_row when a table has several files
+ROW = (
+    "_row"  # position in the landed table, 0-based; unique, unlike _source_row when a table has several files
+)
 AS_OF = "_as_of"  # the night's date as a column, so that rules stay constants
 
 
@@ -70,8 +72,8 @@ Search = Callable[[pl.LazyFrame, CheckContext], "pl.Series | None"]
 class Rule:
     """One rule on rows: ``bad`` (an expression that is true where the row breaks it) or ``search``.
 
-    ``complaint`` completes the sentence "3 rows are ..."; ``{as_of}``, ``{freshness_days}`` and ``{jump}`` may
-    stand in it. ``limit``: the share of failing rows above which even a milder severity stops the night.
+    ``complaint`` completes the sentence "3 rows ..."; ``{is}`` and ``{has}`` agree with the number, ``{as_of}`` and
+    ``{jump}`` may stand in it. ``limit``: the share of failing rows above which even a milder severity stops the night.
     A null never breaks a rule unless the rule is about nulls.
     """
 

@@ -6,6 +6,7 @@ import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.contract import Column, Contract, Expectation, Rule
+from data_contracts.holdings import RESIDUE
 from data_contracts.rules import flag, not_after_as_of, not_before_1990, not_null, type_rule
 from data_contracts.searches import conflicting_key, exact_repeats, unknown_reference
 
@@ -38,10 +39,12 @@ CONTRACT = Contract(
             description="a position is not negative",
             columns=(c.UNITS,),
             severity="warn",
-            complaint="with a negative position",
+            complaint="{has} a negative position",
             remedy="look for purchases that the source does not contain",
-            bad=pl.col(c.UNITS) < 0.0,
-            expectation=Expectation("ExpectColumnValuesToBeBetween", {"column": c.UNITS, "min_value": 0.0}),
+            bad=pl.col(c.UNITS) < -RESIDUE,
+            expectation=Expectation(
+                "ExpectColumnValuesToBeBetween", {"column": c.UNITS, "min_value": -RESIDUE}
+            ),
             limit=0.05,
         ),
         Rule(
@@ -49,7 +52,7 @@ CONTRACT = Contract(
             description="asset_id occurs among the accepted assets",
             columns=(c.ASSET_ID,),
             severity="quarantine",
-            complaint="of an asset that is not among the accepted assets",
+            complaint="{is} of an asset that is not among the accepted assets",
             remedy="deliver the asset's row, or see why the assets checkpoint quarantined it",
             search=unknown_reference(c.ASSET_ID, "assets"),
             expectation=flag("asset_known"),
@@ -59,7 +62,7 @@ CONTRACT = Contract(
             description="customer_id occurs among the accepted customers",
             columns=(c.CUSTOMER_ID,),
             severity="warn",
-            complaint="of a customer without a row at as_of",
+            complaint="{is} of a customer without a row at as_of",
             remedy="deliver the customer's row; until then he is not recommended to",
             search=unknown_reference(c.CUSTOMER_ID, "customers"),
             expectation=flag("customer_known"),
@@ -70,7 +73,7 @@ CONTRACT = Contract(
             description="no row repeats an earlier one",
             columns=_KEY,
             severity="quarantine",
-            complaint="equal to an earlier row",
+            complaint="{is} equal to an earlier row",
             remedy="export each position once",
             search=exact_repeats((*_KEY, c.UNITS)),
             expectation=flag("exact_repeat"),
@@ -80,7 +83,7 @@ CONTRACT = Contract(
             description="one position per day, customer and asset; of two that differ neither is believed",
             columns=(*_KEY, c.UNITS),
             severity="quarantine",
-            complaint="contradicted by another position of the same day, customer and asset",
+            complaint="{is} contradicted by another position of the same day, customer and asset",
             remedy="add up the accounts of a customer before the export",
             search=conflicting_key(_KEY, (c.UNITS,), keep="none"),
             expectation=flag("key_conflict"),

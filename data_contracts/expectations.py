@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +37,11 @@ class Counted:
 def _library() -> tuple[Any, Any]:
     """The library and its ephemeral context. Imported on first use: it takes seconds, and most commands need none."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before the import, which is when it is read
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+    with warnings.catch_warnings():
+        # The library imports modules that Python and pandas have since deprecated; not ours to mend.
+        warnings.simplefilter("ignore")
+        import great_expectations as gx
+        from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
@@ -60,7 +64,10 @@ def columns_of(expectation: Expectation) -> tuple[str, ...]:
 
 
 def count_failures(
-    table: str, expectations: Mapping[str, Expectation], chunks: Iterable[pa.Table], gx_json: Path | None = None
+    table: str,
+    expectations: Mapping[str, Expectation],
+    chunks: Iterable[pa.Table],
+    gx_json: Path | None = None,
 ) -> dict[str, Counted]:
     """Runs the suite {rule id: expectation} on every chunk and adds up. Writes suite and sums to ``gx_json``.
 

@@ -34,4 +34,5 @@ def valid_isin(column: str | pl.Expr) -> pl.Expr:
             value = digit.cast(pl.Int32, strict=False).fill_null(0)
         total = total + value
     check = text.str.slice(11, 1).cast(pl.Int32, strict=False)
-    return text.str.contains(PATTERN) & (((total + check) % 10) == 0).fill_null(False)
+    sound = text.str.contains(PATTERN) & (((total + check) % 10) == 0).fill_null(False)
+    return pl.when(text.is_not_null()).then(sound)

@@ -26,7 +26,7 @@ def type_rule() -> Rule:
         description="every field has the type of its column",
         columns=(c.TYPE_ERRORS,),
         severity="quarantine",
-        complaint="not of the column's type",
+        complaint="{has} a field that is not of its column's type",
         remedy="correct the fields named in _type_errors in the source export (dates as YYYY-MM-DD, a decimal point)",
         bad=pl.col(c.TYPE_ERRORS).list.len() > 0,
         expectation=flag("type"),
@@ -41,7 +41,7 @@ def not_null(column: str) -> Rule:
         description=f"{column} is present",
         columns=(column,),
         severity="quarantine",
-        complaint=f"without a {column}",
+        complaint=f"{{has}} no {column}",
         remedy=f"export {column} for every row",
         bad=pl.col(column).is_null(),
         expectation=Expectation("ExpectColumnValuesToNotBeNull", {"column": column}),
@@ -56,21 +56,23 @@ def one_of(column: str, values: Sequence[str | int], severity: Severity = "quara
         description=f"{column} is one of {listed}",
         columns=(column,),
         severity=severity,
-        complaint=f"of an unknown {column} (known: {listed})",
+        complaint=f"{{has}} an unknown {column} (known: {listed})",
         remedy=f"map the source's {column} to one of: {listed}",
         bad=~pl.col(column).is_in(list(values)),
         expectation=Expectation("ExpectColumnValuesToBeInSet", {"column": column, "value_set": list(values)}),
     )
 
 
-def above(column: str, least: float, unit: str, severity: Severity = "quarantine", limit: float = 1.0) -> Rule:
+def above(
+    column: str, least: float, unit: str, severity: Severity = "quarantine", limit: float = 1.0
+) -> Rule:
     """Rows whose number is not strictly greater than ``least``."""
     return Rule(
         rule_id=f"{column}_above_{least:g}",
         description=f"{column} is greater than {least:g} {unit}".rstrip(),
         columns=(column,),
         severity=severity,
-        complaint=f"with a {column} of {least:g} {unit} or less".replace("  ", " "),
+        complaint=f"{{has}} a {column} of {least:g} {unit} or less".replace("  ", " "),
         remedy=f"correct {column} in the source; a value that is not known is left empty, never 0",
         bad=pl.col(column) <= least,
         expectation=Expectation(
@@ -87,7 +89,7 @@ def between(column: str, least: float, most: float, severity: Severity = "quaran
         description=f"{column} lies between {least:g} and {most:g}",
         columns=(column,),
         severity=severity,
-        complaint=f"with a {column} outside {least:g} to {most:g}",
+        complaint=f"{{has}} a {column} outside {least:g} to {most:g}",
         remedy=f"correct {column} in the source, in the unit the contract names",
         bad=~pl.col(column).is_between(least, most),
         expectation=Expectation(
@@ -103,7 +105,7 @@ def isin_check_digit() -> Rule:
         description="asset_id is an ISIN with the right check digit (ISO 6166)",
         columns=(c.ASSET_ID,),
         severity="quarantine",
-        complaint="without a valid ISIN (ISO 6166 form and check digit)",
+        complaint="{has} no valid ISIN (ISO 6166 form and check digit)",
         remedy="give the asset its ISIN; an identifier that no exchange knows cannot be ordered",
         bad=~valid_isin(c.ASSET_ID),
         expectation=flag("isin_check_digit"),
@@ -117,12 +119,17 @@ def not_after_as_of(column: str) -> Rule:
         description=f"{column} is not after as_of",
         columns=(column,),
         severity="block",
-        complaint="dated after as_of {as_of}",
+        complaint="{is} dated after as_of {as_of}",
         remedy="run with a later --as-of, deliver a source cut at as_of, or replay with future_rows = 'withhold'",
         bad=pl.col(column) > pl.col(AS_OF),
         expectation=Expectation(
             "ExpectColumnPairValuesAToBeGreaterThanB",
-            {"column_A": AS_OF, "column_B": column, "or_equal": True, "ignore_row_if": "either_value_is_missing"},
+            {
+                "column_A": AS_OF,
+                "column_B": column,
+                "or_equal": True,
+                "ignore_row_if": "either_value_is_missing",
+            },
         ),
         limit=0.0,
     )
@@ -135,7 +142,7 @@ def not_before_1990(column: str) -> Rule:
         description=f"{column} is not before {EARLIEST}",
         columns=(column,),
         severity="quarantine",
-        complaint=f"dated before {EARLIEST}",
+        complaint=f"{{is}} dated before {EARLIEST}",
         remedy="correct the year; leave an unknown date empty where the column allows it",
         bad=pl.col(column) < EARLIEST,
         expectation=Expectation("ExpectColumnValuesToBeBetween", {"column": column, "min_value": EARLIEST}),

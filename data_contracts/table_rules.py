@@ -77,11 +77,17 @@ def _verdict(table: str, rule: _TableRule, counted: Counted) -> RuleVerdict:
     )
 
 
-def _rules(contract: Contract, landed: LandedTable, facts: TableFacts, context: CheckContext) -> list[_TableRule]:
+def _rules(
+    contract: Contract, landed: LandedTable, facts: TableFacts, context: CheckContext
+) -> list[_TableRule]:
     table, read = contract.table, facts.read
     listed = []
     if contract.rows_required:
-        why = f" ({rows(landed.withheld)} of the source lie after as_of {context.as_of})" if landed.withheld else ""
+        why = (
+            f" ({rows(landed.withheld)} of the source lie after as_of {context.as_of})"
+            if landed.withheld
+            else ""
+        )
         listed.append(
             _TableRule(
                 "row_count",
@@ -91,7 +97,9 @@ def _rules(contract: Contract, landed: LandedTable, facts: TableFacts, context: 
                 1.0,
                 None,
                 f"{table}: no row to read{why}",
-                "choose an --as-of that the source covers" if landed.withheld else "deliver the table with its rows",
+                "choose an --as-of that the source covers"
+                if landed.withheld
+                else "deliver the table with its rows",
             )
         )
     if contract.freshness is not None:

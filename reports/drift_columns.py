@@ -5,8 +5,8 @@ threshold, so each column names its own. Both methods used here are distances wi
 
 - ``wasserstein`` (numbers): the earth mover's distance in units of the reference's standard deviation. 0.1
   means that the mass moved by a tenth of a standard deviation on average.
-- ``jensenshannon`` (categories): the Jensen-Shannon distance (base 2), 0 for equal and 1 for disjoint
-  distributions.
+- ``jensenshannon`` (categories, a missing value being one): the Jensen-Shannon distance with the natural
+  logarithm, 0 for equal and sqrt(ln 2) = 0.83 for disjoint distributions.
 
 A drift is declared where the score is at or above the threshold. Source of the methods and of the 0.1
 default: Evidently's documentation, "Data drift: methods".
@@ -39,15 +39,15 @@ class DriftColumn:
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """What was found for one column. ``score`` and ``drifted`` are None where the column was skipped."""
+    """What was found for one column. ``score`` is None where no distance could be computed, ``drifted`` is
+    None where the column was not compared; ``note`` says why."""
 
     name: str
     method: str
     threshold: float
     score: float | None
     drifted: bool | None
-    skipped: str = ""
-    """Why it was not compared; empty where it was."""
+    note: str = ""
     reference_null_share: float = 0.0
     current_null_share: float = 0.0
 

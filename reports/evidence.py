@@ -48,7 +48,8 @@ class Check:
     """What a person should do; shown where the outcome is not ``pass``."""
     owner: str = ""
     link: str = ""
-    """An anchor (``#drift``) or a page (``contracts.html``) with the details."""
+    """Where the details stand: a page (``contracts.html``) or an anchor of the index, which is a field's name of
+    :class:`Evidence` (``#drift``, ``#ranking``)."""
 
 
 @dataclass(frozen=True)

@@ -109,9 +109,7 @@ def coverage(top: pl.DataFrame, *, n_items: int, k: int = 10) -> float:
 def history_band(length: pl.Expr) -> pl.Expr:
     """The name of the band that a history length (number of assets) falls in."""
     bands = [
-        pl.when(length >= least if greatest is None else length.is_between(least, greatest)).then(
-            pl.lit(name)
-        )
+        pl.when(length >= least if greatest is None else length.is_between(least, greatest)).then(pl.lit(name))
         for name, least, greatest in HISTORY_BANDS
     ]
     return pl.coalesce(*bands, pl.lit("unknown"))
@@ -151,9 +149,7 @@ def summarise(
     rows: list[dict[str, object]] = []
     for kind, segment, members in _segments(next(iter(tables.values())), customers):
         for name, table in tables.items():
-            inside = (
-                table if members is None else table.join(members, on="customer", how="semi").sort("customer")
-            )
+            inside = table if members is None else table.join(members, on="customer", how="semi").sort("customer")
             top = rankings[name].top.join(inside.select("customer"), on="customer", how="semi")
             # A segment's interval does not depend on which other segments there are.
             stream = zlib.crc32(f"{name}|{kind}|{segment}".encode())
@@ -207,9 +203,7 @@ def _same_question(rankings: Mapping[str, Ranking]) -> None:
             )
 
 
-def _segments(
-    scored: pl.DataFrame, customers: pl.DataFrame | None
-) -> Iterator[tuple[str, str, pl.DataFrame | None]]:
+def _segments(scored: pl.DataFrame, customers: pl.DataFrame | None) -> Iterator[tuple[str, str, pl.DataFrame | None]]:
     """Kind, name and members of every segment that has a scored customer; first of all, everybody."""
     yield "all", "all", None
     if customers is None:

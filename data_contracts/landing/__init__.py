@@ -36,9 +36,7 @@ def read_landing(
         )
     readers = {"far_trans": read_far_trans, "nightfolio": read_nightfolio}
     if source_format not in readers:
-        raise LandingError(
-            f"source format {source_format!r} is not known", remedy=f"choose one of {', '.join(readers)}"
-        )
+        raise LandingError(f"source format {source_format!r} is not known", remedy=f"choose one of {', '.join(readers)}")
     into.mkdir(parents=True, exist_ok=True)
     try:
         return readers[source_format](source, into, as_of, future_rows)

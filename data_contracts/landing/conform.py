@@ -19,6 +19,7 @@ from data_contracts import columns as c
 from data_contracts.contract import Column, Contract
 from data_contracts.errors import LandingError
 from data_contracts.landing.landed import LandedTable, SourceFile
+from data_contracts.storage import write_parquet
 from data_contracts.transactions import last_possible_date
 
 FutureRows = Literal["withhold", "block"]
@@ -88,7 +89,7 @@ def land(
         withheld = int(_collect(rows.select(future.sum()), contract, parts).item())
         rows = rows.filter(~future)
     try:
-        rows.sink_parquet(path)
+        write_parquet(rows, path)
     except pl.exceptions.PolarsError as error:
         raise _unreadable(contract, parts, error) from error
     read = int(pq.read_metadata(path).num_rows)
@@ -132,9 +133,7 @@ def _typed(contract: Contract, part: Part) -> pl.LazyFrame:
     types = sources.collect_schema()
     typed = {column.name: _convert(part.file.name, column, types[column.name]) for column in given}
     failed = [pl.col(name).is_not_null() & value.is_null() for name, value in typed.items()]
-    errors = pl.concat_list(
-        [pl.when(bad).then(pl.lit(name)) for name, bad in zip(typed, failed, strict=True)]
-    ).list.drop_nulls()
+    errors = pl.concat_list([pl.when(bad).then(pl.lit(name)) for name, bad in zip(typed, failed, strict=True)]).list.drop_nulls()
     return sources.select(
         *(typed.get(column.name, pl.lit(None, dtype=column.dtype)).alias(column.name) for column in contract.columns),
         c.SOURCE_FILE,

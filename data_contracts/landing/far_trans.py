@@ -35,7 +35,6 @@ from data_contracts import (
     transactions,
 )
 from data_contracts import columns as c
-from data_contracts.contract import Contract
 from data_contracts.errors import LandingError
 from data_contracts.landing.conform import FutureRows, Part, land, require_columns, text, word
 from data_contracts.landing.files import check_csv, check_parquet, find_file, require_file
@@ -47,7 +46,14 @@ NOT_KNOWN_DATE = date(2000, 1, 1)
 
 _KINDS = {"full": "full", "dated_buy": "dated_only", "first_buy_window": "window"}
 
-_CUSTOMERS = ("customerID", "customerType", "riskLevel", "investmentCapacity", "lastQuestionnaireDate", "timestamp")
+_CUSTOMERS = (
+    "customerID",
+    "customerType",
+    "riskLevel",
+    "investmentCapacity",
+    "lastQuestionnaireDate",
+    "timestamp",
+)
 _ASSETS = (
     "ISIN",
     "assetName",
@@ -99,9 +105,7 @@ def read_far_trans(source: Path, into: Path, as_of: date, future_rows: FutureRow
         )
     snapshots = find_file(source, ("holdings_snapshots.parquet",))
     if snapshots is not None:
-        tables["delivered_holdings"] = land(
-            delivered_holdings.CONTRACT, [_snapshots(snapshots)], into, as_of, future_rows
-        )
+        tables["delivered_holdings"] = land(delivered_holdings.CONTRACT, [_snapshots(snapshots)], into, as_of, future_rows)
     listed = find_file(source, ("restricted_list.csv", "restricted_list.csv.gz"))
     parts = [] if listed is None else [read_part(restricted.CONTRACT, listed, listed.name, into)]
     said = (NO_RESTRICTED_LIST,) if listed is None else ()

@@ -114,7 +114,8 @@ def check_csv(path: Path, into: Path) -> CsvFile:
         ) from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise LandingError(
-            f"{path.name}: not a sound gzip file ({error})", remedy="compress the file again with gzip, or send plain CSV"
+            f"{path.name}: not a sound gzip file ({error})",
+            remedy="compress the file again with gzip, or send plain CSV",
         ) from error
     finally:
         if copy is not None:
@@ -129,12 +130,14 @@ def _check_records(path: Path, text: io.TextIOWrapper) -> tuple[tuple[str, ...],
         header = tuple(next(reader, ()))
         if not header:
             raise LandingError(
-                f"{path.name}: the file is empty (not even a header row)", remedy="export the table again with its header"
+                f"{path.name}: the file is empty (not even a header row)",
+                remedy="export the table again with its header",
             )
         twice = sorted({name for name in header if header.count(name) > 1})
         if twice:
             raise LandingError(
-                f"{path.name}: column {', '.join(twice)} occurs twice in the header", remedy="name every column once"
+                f"{path.name}: column {', '.join(twice)} occurs twice in the header",
+                remedy="name every column once",
             )
         width, rows = len(header), 0
         for record in reader:
@@ -172,7 +175,10 @@ def _not_utf8(path: Path, compressed: bool) -> LandingError:
             pending = decoder.getstate()[0]
             before += len(chunk)
             lines += chunk.count(b"\n")
-    return LandingError(f"{path.name}: not UTF-8{place}", remedy="export the file as UTF-8 (often it is Windows-1253 or Latin-1)")
+    return LandingError(
+        f"{path.name}: not UTF-8{place}",
+        remedy="export the file as UTF-8 (often it is Windows-1253 or Latin-1)",
+    )
 
 
 def check_parquet(path: Path) -> SourceFile:

@@ -34,6 +34,4 @@ class LandedTable:
 
     def __post_init__(self) -> None:
         if self.landed != self.read + self.withheld:
-            raise ValueError(
-                f"{self.table}: {self.landed} rows landed, but {self.read} were read and {self.withheld} withheld"
-            )
+            raise ValueError(f"{self.table}: {self.landed} rows landed, but {self.read} were read and {self.withheld} withheld")

@@ -11,6 +11,7 @@ Left-out columns: ``record_kind`` follows from the amounts (value and units pres
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -88,9 +89,7 @@ def read_part(contract: Contract, path: Path, name: str, into: Path) -> Part:
         try:
             types = frame.collect_schema()
         except pl.exceptions.PolarsError as error:
-            raise LandingError(
-                f"{name}: the Parquet schema cannot be read ({error})", remedy="write the file again"
-            ) from error
+            raise LandingError(f"{name}: the Parquet schema cannot be read ({error})", remedy="write the file again") from error
         header = tuple(column for column in types if column != c.SOURCE_ROW)
     else:
         csv_file = check_csv(path, into / "plain")
@@ -103,17 +102,16 @@ def read_part(contract: Contract, path: Path, name: str, into: Path) -> Part:
         for column in contract.columns
         if column.name in header
     }
-    defaults = _defaults(contract)
-    values = {**{k: v for k, v in defaults.items() if k not in values}, **values}
+    values = _defaults(contract, values) | values
     source = SourceFile(name, checked.sha256, checked.bytes, checked.rows)
     return Part(source, frame, values, tuple(column.name for column in contract.columns if column.name in header))
 
 
-def _defaults(contract: Contract) -> dict[str, pl.Expr]:
+def _defaults(contract: Contract, values: Mapping[str, pl.Expr]) -> dict[str, pl.Expr]:
     """What a left-out column says, where null would be wrong."""
     if contract is customers.CONTRACT:
         return {c.RISK_PREDICTED: pl.lit(False), c.CAPACITY_PREDICTED: pl.lit(False)}
     if contract is transactions.CONTRACT:
-        known = pl.col(c.VALUE).is_not_null() & pl.col(c.UNITS).is_not_null()
+        known = values[c.VALUE].is_not_null() & values[c.UNITS].is_not_null()
         return {c.RECORD_KIND: pl.when(known).then(pl.lit("full")).otherwise(pl.lit("dated_only"))}
     return {}

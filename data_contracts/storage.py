@@ -1,0 +1,35 @@
+"""Writing a lazy table to disk, and telling a full or read-only disk from a table that cannot be read.
+
+Polars reports both as one kind of error; only the operating system's number inside the message tells them apart.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from pathlib import Path
+
+import polars as pl
+
+from data_contracts.errors import StorageError
+
+# No space, file too large, quota, read-only, not permitted: nothing that another source file would cure.
+_DISK = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+def write_parquet(table: pl.LazyFrame, path: Path) -> None:
+    """Streams ``table`` to ``path``. Raises StorageError where the disk refuses; other errors pass as they are."""
+    try:
+        table.sink_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number is None and (found := re.search(r"os error (\d+)", str(error))):
+            number = int(found.group(1))
+        if number not in _DISK:
+            raise
+        path.unlink(missing_ok=True)  # half a file is no file
+        raise StorageError(
+            f"{path.name} cannot be written to {path.parent}: {os.strerror(number)}",
+            remedy="free space or choose a writable home; the run was not published and can be repeated",
+        ) from error

@@ -1,0 +1,158 @@
+"""The evidence of one run as pages that open from disk: ``index.html`` and what it links to.
+
+The index holds no script and its policy forbids every load; the pages with interactive pictures share one
+copy of plotly beside them. Drift pages are written by :func:`reports.drift.drift_report` into the same
+directory before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from markupsafe import Markup
+
+from reports.attention import heatmap_svg, write_attention_page
+from reports.contracts import table_summaries, write_contracts_page
+from reports.evidence import Absent, Evidence, RankingEvidence
+from reports.pages import write_page
+from reports.regimes import regime_svg, spells
+from reports.training import fit_facts, write_training_page
+
+KIND_NAMES = {
+    "all": "All customers",
+    "customer_type": "Customer type",
+    "risk_level": "Risk level",
+    "history_length": "Assets in the history",
+}
+
+_COLUMNS: dict[str, tuple[str, ...]] = {
+    "reconciliation": ("kind", "pairs"),
+    "recommendations": ("customer", "rank", "asset_id", "asset_name", "score", "reason"),
+    "exclusions": ("rule_id", "reason", "candidates", "customers"),
+    "regimes": ("date", "regime", "level"),
+}
+
+
+def write_evidence(directory: Path, evidence: Evidence) -> Path:
+    """Write all pages of ``evidence`` into ``directory`` (made if needed) and return the index's path.
+
+    Raises ValueError where a section's table lacks a column, naming the section, before anything is written.
+    """
+    _check(evidence)
+    directory.mkdir(parents=True, exist_ok=True)
+    pages: dict[str, str] = {}
+    values: dict[str, Any] = {"e": evidence, "pages": pages, "kind_names": KIND_NAMES}
+
+    values["tables"] = ()
+    if not isinstance(evidence.contracts, Absent):
+        values["tables"] = table_summaries(evidence.contracts)
+        pages["contracts"] = write_contracts_page(evidence.contracts, directory / "contracts.html").name
+    if not isinstance(evidence.ranking, Absent):
+        values |= _ranking(evidence.ranking)
+        pages["metrics"] = _write_metrics_page(evidence.ranking, directory / "metrics.html").name
+    if not isinstance(evidence.attention, Absent):
+        values["heatmap"] = heatmap_svg(evidence.attention.table)
+        pages["attention"] = write_attention_page(evidence.attention, directory / "attention.html").name
+    values["fits"] = ()
+    if not isinstance(evidence.training, Absent):
+        values["fits"] = tuple(fit_facts(fit) for fit in evidence.training)
+        pages["training"] = write_training_page(evidence.training, directory / "training.html").name
+    values["sample"] = _by_customer(evidence.recommendations)
+    values["regime_picture"], values["spells"] = Markup(""), ()
+    if not isinstance(evidence.regimes, Absent):
+        values["regime_picture"] = regime_svg(evidence.regimes)
+        values["spells"] = spells(evidence.regimes).reverse().to_dicts()
+    return write_page("index.html", directory / "index.html", **values)
+
+
+def standing(row: Mapping[str, Any], baseline: str) -> str:
+    """How a model stands against the baseline, in words that its interval allows."""
+    low, high = row["ndcg_gain_low"], row["ndcg_gain_high"]
+    if row["ndcg_gain"] is None or low is None or high is None:
+        return f"not compared with {baseline}"
+    if low > 0:
+        return f"above {baseline}"
+    if high < 0:
+        return f"below {baseline}"
+    return f"not distinguishable from {baseline}"
+
+
+def _check(evidence: Evidence) -> None:
+    frames = {section: (getattr(evidence, section), columns) for section, columns in _COLUMNS.items()}
+    if not isinstance(evidence.attention, Absent):
+        frames["attention"] = (evidence.attention.table, ("customer", "holding", "weight"))
+    for fit in () if isinstance(evidence.training, Absent) else evidence.training:
+        frames[f"training of {fit.model}"] = (fit.curve, ("step", "epoch", "learning_rate", "loss"))
+    for section, (frame, columns) in frames.items():
+        if isinstance(frame, Absent):
+            continue
+        missing = [column for column in columns if column not in frame.columns]
+        if missing:
+            raise ValueError(f"evidence section {section!r} lacks the columns {missing}; found {frame.columns}")
+    if not isinstance(evidence.ranking, Absent):
+        models = evidence.ranking.summary["model"].unique().to_list()
+        if evidence.ranking.served_model not in models:
+            raise ValueError(f"served model {evidence.ranking.served_model!r} is not among {sorted(models)}")
+
+
+def _ranking(ranking: RankingEvidence) -> dict[str, Any]:
+    """What the index shows: every model over all customers, and the served model against the baseline by
+    segment."""
+    k = ranking.protocol.cutoff
+    everybody = ranking.summary.filter(pl.col("segment_kind") == "all").sort(f"ndcg_at_{k}", descending=True)
+    models = [row | {"standing": standing(row, ranking.baseline)} for row in everybody.iter_rows(named=True)]
+    served = ranking.summary.filter((pl.col("segment_kind") != "all") & (pl.col("model") == ranking.served_model))
+    base = ranking.summary.filter(pl.col("model") == ranking.baseline)
+    segments = served.join(
+        base.select("segment_kind", "segment", pl.col(f"ndcg_at_{k}").alias("base")),
+        on=["segment_kind", "segment"],
+        how="left",
+        maintain_order="left",
+    )
+    rows = [row | {"standing": standing(row, ranking.baseline)} for row in segments.iter_rows(named=True)]
+    return {"models": models, "segments": _grouped(rows, "segment_kind"), "k": k}
+
+
+def _write_metrics_page(ranking: RankingEvidence, target: Path) -> Path:
+    k = ranking.protocol.cutoff
+    main = f"ndcg_at_{k}"
+    # The main metric first, then the rest in the summary's own order.
+    metrics = [
+        name
+        for name in ranking.summary.columns
+        if name in ("auc", "mrr") or name.startswith(("ndcg_at_", "hit_at_", "recall_at_", "coverage_at_"))
+    ]
+    columns = [main, *(name for name in metrics if name != main and not name.endswith(("_low", "_high")))]
+    return write_page(
+        "metrics.html",
+        target,
+        protocol=ranking.protocol,
+        k=k,
+        main=main,
+        baseline=ranking.baseline,
+        served=ranking.served_model,
+        columns=[(name, metric_name(name)) for name in columns],
+        kinds=_grouped(ranking.summary.to_dicts(), "segment_kind"),
+        kind_names=KIND_NAMES,
+    )
+
+
+def metric_name(column: str) -> str:
+    """``ndcg_at_10`` as ``NDCG@10``."""
+    name, _, k = column.partition("_at_")
+    title = {"ndcg": "NDCG", "hit": "Hit rate", "recall": "Recall", "coverage": "Coverage"}
+    return f"{title.get(name, name.upper())}@{k}" if k else name.upper()
+
+
+def _grouped(rows: list[dict[str, Any]], key: str) -> list[tuple[str, list[dict[str, Any]]]]:
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row[key], []).append(row)
+    return list(groups.items())
+
+
+def _by_customer(lines: pl.DataFrame | Absent) -> list[tuple[str, list[dict[str, Any]]]]:
+    return [] if isinstance(lines, Absent) else _grouped(lines.to_dicts(), "customer")
