@@ -25,7 +25,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(highlight=False)
+# Into a file or a pipe nothing has to fit a screen.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 Home = Annotated[Path, typer.Option(envvar="NIGHTFOLIO_HOME", help="Where runs are made, published and found again.")]
 Preset = Annotated[str, typer.Option(help=f"One of {', '.join(preset_names())}, or the path of a .toml file.")]

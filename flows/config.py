@@ -45,9 +45,9 @@ class SimulationConfig(Section):
     """The embedded market. Sizes are counts; ``years`` of daily prices end at as_of."""
 
     customers: int = Field(3000, ge=200, le=1_000_000)
-    assets: int = Field(240, ge=20, le=20_000)
+    assets: int = Field(240, ge=60, le=5_000)
     years: float = Field(3.0, ge=1.0, le=20.0)
-    trades_per_customer: float = Field(20.0, ge=2.0, le=500.0)
+    trades_per_customer: float = Field(24.0, ge=2.0, le=200.0)
     as_of: date = date(2024, 6, 28)
     seed: int = Field(7, ge=0)
 
@@ -82,7 +82,7 @@ class ModelConfig(Section):
     blocks: int = Field(2, ge=1, le=24)
     dropout: float = Field(0.2, ge=0, lt=1)
     max_length: int = Field(64, ge=2, le=4096, description="Most recent events of a history that a model sees.")
-    holders: int = Field(32, ge=1, le=1024, description="Holders of a candidate that user attention looks at.")
+    holders: int = Field(32, ge=0, le=1024, description="Holders of a candidate that user attention looks at.")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> ModelConfig:
@@ -95,11 +95,14 @@ class TrainConfig(Section):
     """How both models are fitted. Adam, linear warm-up, then decay, as a pure function of the step."""
 
     models: tuple[ModelKind, ...] = ("attention_cf", "transformer")
-    epochs: int = Field(15, ge=1, le=1000)
-    batch_size: int = Field(128, ge=1, le=65536)
+    epochs: int = Field(5, ge=1, le=1000)
+    batch_size: int = Field(256, ge=1, le=65536, description="Purchases (attention_cf) or customers (transformer) a step.")
     learning_rate: float = Field(1e-3, gt=0, le=1)
     warmup_fraction: float = Field(0.1, ge=0, lt=1)
     decay: Literal["linear", "exponential"] = "linear"
+    recency_half_life_days: float | None = Field(
+        180.0, gt=0, description="A purchase this old counts half as much as a target; unset: all count alike."
+    )
 
     @field_validator("models")
     @classmethod

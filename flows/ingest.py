@@ -9,13 +9,14 @@ from pathlib import Path
 
 import polars as pl
 from data_contracts.checkpoint import CheckContext, check_landing
-from data_contracts.holdings import derive_holdings, reconcile_holdings
+from data_contracts.holdings import derive_holdings, reconcile_at
 
-from data_contracts.errors import LandingError, StorageError
+from data_contracts.errors import ContractBlocked, LandingError, StorageError
 from data_contracts.landing import LandedTable, SourceFile, read_landing
 from data_contracts.simulate import MarketSettings, simulate_market
 from flows.config import SimulationConfig
 from flows.night import Night
+from reports.contracts import write_contracts_page
 
 
 def landing_folder(night: Night) -> Path:
@@ -84,7 +85,13 @@ def check_contracts(night: Night, landed: Path) -> Path:
         price_jump_limit=limits.price_jump_limit,
         quarantine_limits=limits.quarantine_limits,
     )
-    verdicts = check_landing(landed_tables(landed), night.folder, context)
+    try:
+        verdicts = check_landing(landed_tables(landed), night.folder, context)
+    except ContractBlocked:
+        # Whoever is called at night wants to see every rule and count, not only those that blocked.
+        found = json.loads((night.folder / "contracts" / "verdicts.json").read_text(encoding="utf-8"))
+        write_contracts_page(found, night.folder / "evidence" / "contracts.html")
+        raise
     for verdict in verdicts:
         if verdict.read != verdict.accepted + verdict.quarantined:
             raise StorageError(
@@ -107,7 +114,8 @@ def _derive_holdings(snapshot: Path, as_of: date) -> None:
     ).collect()
     derived.write_parquet(snapshot / "holdings.parquet")
     if has_delivered:
-        reconcile_holdings(snapshot / "transactions.parquet", delivered, as_of).write_parquet(snapshot / "reconciliation.parquet")
+        _, differences = reconcile_at(snapshot / "transactions.parquet", snapshot / "prices.parquet", delivered, as_of)
+        differences.write_parquet(snapshot / "reconciliation.parquet")
 
 
 def _previous_rows(night: Night) -> dict[str, int]:

@@ -37,6 +37,7 @@ def train_settings(config: RunConfig) -> TrainSettings:
         base_lr=train.learning_rate,
         warmup_fraction=train.warmup_fraction,
         decay=train.decay,
+        recency_half_life_days=train.recency_half_life_days,
         seed=config.seed,
         threads=config.threads,
     )
@@ -47,7 +48,7 @@ def train_model(config: RunConfig, kind: ModelKind, histories: Path, out: Path) 
     started = len(f"{config.train.epochs}")
 
     def told(epoch: int, epochs: int, loss: float) -> None:
-        log.info("  %s epoch %*d/%d loss %.4f", kind, started, epoch, epochs, loss)
+        log.info("  %s epoch %*d/%d loss %.4f", kind, started, epoch + 1, epochs, loss)
 
     fit(model_spec(config, kind), train_settings(config), histories, out, on_epoch=told)
     return out

@@ -248,7 +248,9 @@ def _explain(
     assert isinstance(frame, pl.DataFrame)
     draw = np.random.default_rng(config.seed)
     sample = np.sort(draw.choice(len(who), min(FAITHFULNESS_SAMPLE, len(who)), replace=False))
-    proof = faithfulness(model, histories, who[sample], candidates[sample], config.seed)
+    proof = faithfulness(
+        model, histories, who[sample], candidates[sample], config.seed, max_length=config.model.max_length
+    )
     return frame, dict(proof)
 
 

@@ -24,7 +24,7 @@ def _read(path: Path) -> Any:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        table.add_column(name.removeprefix("<"), justify="left" if name.startswith("<") else "right")
+        table.add_column(name.removeprefix("<"), justify="left" if name.startswith("<") else "right", no_wrap=True)
     return table
 
 

@@ -5,6 +5,10 @@ A target is always a *first* purchase of an item. Two shapes:
 - ``PurchaseExamples``: one example per first purchase, with the customer's other purchases up to that day as context
   (those of the same day too: the source has no order within a day). The target itself is hidden.
 - ``SequenceExamples``: one example per customer, with a target at every position whose next event is a first purchase.
+
+A target's weight halves with every half-life of its age. An epoch draws each example with the probability of its
+heaviest target, and its weights are divided by that probability: the same expected gradient as weighting alone, at a
+fraction of the work, since most purchases of a long history are old.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ from lightning_modules.histories import Histories, HistoryBatch
 Index = npt.NDArray[np.int64]
 # Batches of similar length are cut from shuffled pools of this many batches: little padding, yet well mixed.
 POOL_BATCHES = 32
+# No example is drawn more rarely than this per epoch, however old: some items were last bought long ago.
+RAREST = 0.02
 
 
 @dataclass(frozen=True)
@@ -64,11 +70,12 @@ class PurchaseExamples(Dataset[TrainingBatch]):
         self.max_length = max_length
         self.weights = target_weights(histories, half_life_days)
         self.events = torch.nonzero(self.weights > 0).flatten()  # [T] the target events
-        owner = torch.repeat_interleave(torch.arange(histories.n_customers), histories.lengths)
+        owner = owner_of_events(histories)
         self.owners = owner[self.events]  # [T]
         self.ends = _day_ends(owner, histories.days)[self.events]  # [T] one past the target's day
         context = self.ends - histories.offsets[self.owners] - 1
         self.lengths: Index = context.clamp(max=max_length).numpy()
+        self.chances = self.weights[self.events].clamp_min(RAREST)  # [T] of being drawn in an epoch
 
     def __len__(self) -> int:
         return len(self.events)
@@ -86,7 +93,7 @@ class PurchaseExamples(Dataset[TrainingBatch]):
         owned = histories.window(
             owners, histories.offsets[owners], histories.offsets[owners + 1], context.now
         ).items
-        return TrainingBatch(context, target - 1, self.weights[event], owned)
+        return TrainingBatch(context, target - 1, self.weights[event] / self.chances[rows], owned)
 
 
 class SequenceExamples(Dataset[TrainingBatch]):
@@ -102,42 +109,54 @@ class SequenceExamples(Dataset[TrainingBatch]):
         starts = torch.maximum(histories.offsets[:-1], ends - max_length)
         self.customers = torch.nonzero(total[ends] - total[starts] > 0).flatten()
         self.lengths: Index = histories.lengths[self.customers].clamp(max=max_length).numpy()
+        heaviest = torch.zeros(histories.n_customers).scatter_reduce(
+            0, owner_of_events(histories), self.weights, "amax"
+        )
+        self.chances = heaviest[self.customers].clamp_min(RAREST)  # of being drawn in an epoch
 
     def __len__(self) -> int:
         return len(self.customers)
 
     def __getitem__(self, index: Index) -> TrainingBatch:
         histories = self.histories
-        customers = self.customers[torch.from_numpy(index)]
+        rows = torch.from_numpy(index)
+        customers = self.customers[rows]
         ends = histories.offsets[customers + 1]
         starts = torch.maximum(histories.offsets[customers], ends - self.max_length)
         history = histories.window(customers, starts, ends, torch.full_like(customers, histories.cut_day))
         position = starts[:, None] + torch.arange(history.items.shape[1])
         real = history.mask
-        weights = torch.where(real, self.weights[torch.where(real, position, 0)], 0.0)
+        weights = torch.where(real, self.weights[torch.where(real, position, 0)], 0.0) / self.chances[rows, None]
         owned = histories.window(customers, histories.offsets[customers], ends, history.now).items
         return TrainingBatch(history, (history.items - 1).clamp_min(0), weights, owned)
 
 
 class LengthBuckets(Sampler[Index]):
-    """Batches of example numbers, similar in length; the order depends on (seed, epoch) and nothing else."""
+    """Batches of example numbers, similar in length; which and in what order depends on (seed, epoch) alone."""
 
-    def __init__(self, lengths: Index, batch_size: int, seed: int) -> None:
+    def __init__(self, lengths: Index, chances: Tensor, batch_size: int, seed: int) -> None:
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
+        # Running total of the chances, stretched to a whole number: every epoch draws exactly that many.
+        total = np.cumsum(chances.double().numpy())
+        self.drawn = max(round(float(total[-1])), 1) if len(total) else 0
+        self.total = total * (self.drawn / total[-1]) if len(total) else total
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning at the start of each epoch, also after a resume."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch_size)
+        return -(-self.drawn // self.batch_size)
 
     def __iter__(self) -> Iterator[Index]:
         generator = np.random.default_rng([self.seed, self.epoch])
-        order = generator.permutation(len(self.lengths))
+        # Systematic sampling: equal steps along the running total from one random start.
+        points = generator.random() + np.arange(self.drawn)
+        order = np.minimum(np.searchsorted(self.total, points, side="right"), len(self.total) - 1)
+        order = generator.permutation(order)
         pool = self.batch_size * POOL_BATCHES
         batches: list[Index] = []
         for start in range(0, len(order), pool):
@@ -146,6 +165,11 @@ class LengthBuckets(Sampler[Index]):
             batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
         for i in generator.permutation(len(batches)):
             yield batches[i]
+
+
+def owner_of_events(histories: Histories) -> Tensor:
+    """[E] int64, the customer's row of each event."""
+    return torch.repeat_interleave(torch.arange(histories.n_customers), histories.lengths)
 
 
 def _day_ends(owner: Tensor, days: Tensor) -> Tensor:

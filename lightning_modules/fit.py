@@ -96,7 +96,7 @@ def fit(
                 remedy="use a later as_of, or check that transactions of side 'buy' were accepted",
             )
         model.prepare(histories, settings.recency_half_life_days)
-        batches = LengthBuckets(examples.lengths, settings.batch_size, settings.seed)
+        batches = LengthBuckets(examples.lengths, examples.chances, settings.batch_size, settings.seed)
         module = RankerModule(model, settings, len(batches) * settings.epochs)
         identity = _identity(spec, settings, histories)
         last = out / "last" / "checkpoint.safetensors"

@@ -88,8 +88,10 @@ def per_customer(relevant: pl.DataFrame, *, cutoffs: tuple[int, ...] = (5, 10)) 
             (within.sum() / n_relevant.first()).cast(pl.Float64).alias(f"recall_at_{k}"),
         ]
     return (
-        relevant.with_columns(aucs.alias("_auc"))
-        .group_by("customer")
+        # Sorted, so that sums do not depend on the order of the rows in their last digit.
+        relevant.sort("customer", "rank")
+        .with_columns(aucs.alias("_auc"))
+        .group_by("customer", maintain_order=True)
         .agg(
             *metrics,
             pl.col("_auc").mean().alias("auc"),
