@@ -17,9 +17,7 @@ import polars as pl
 
 Severity = Literal["quarantine", "warn", "block"]
 
-ROW = (
-    "_row"  # position in the landed table, 0-based; unique, unlike _source_row when a table has several files
-)
+ROW = "_row"  # position in the landed table, 0-based; unique, unlike _source_row when a table has several files
 AS_OF = "_as_of"  # the night's date as a column, so that rules stay constants
 
 
@@ -57,10 +55,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Expectation:
-    """A Great Expectations expectation by class name, so that contracts need not import the library."""
+    """A Great Expectations expectation by class name, so that contracts need not import the library.
+
+    ``constants``: columns of one value each that are added for it, e.g. a bound to compare a column with.
+    """
 
     kind: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    constants: Mapping[str, float | date] = field(default_factory=dict)
 
 
 # Finds the rows (values of ROW) that break a rule which needs other rows or other tables.

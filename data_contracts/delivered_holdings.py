@@ -5,9 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from data_contracts import columns as c
-from data_contracts.contract import Column, Contract, Expectation, Rule
+from data_contracts.contract import Column, Contract, Rule
 from data_contracts.holdings import RESIDUE
-from data_contracts.rules import flag, not_after_as_of, not_before_1990, not_null, type_rule
+from data_contracts.rules import at_least, flag, not_after_as_of, not_before_1990, not_null, type_rule
 from data_contracts.searches import conflicting_key, exact_repeats, unknown_reference
 
 COLUMNS = (
@@ -42,9 +42,7 @@ CONTRACT = Contract(
             complaint="{has} a negative position",
             remedy="look for purchases that the source does not contain",
             bad=pl.col(c.UNITS) < -RESIDUE,
-            expectation=Expectation(
-                "ExpectColumnValuesToBeBetween", {"column": c.UNITS, "min_value": -RESIDUE}
-            ),
+            expectation=at_least(c.UNITS, -RESIDUE),
             limit=0.05,
         ),
         Rule(

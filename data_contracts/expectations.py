@@ -14,6 +14,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,10 @@ def chunks_of(path: Path, columns: Sequence[str], chunk_rows: int = CHUNK_ROWS) 
 
 
 def columns_of(expectation: Expectation) -> tuple[str, ...]:
-    """The columns an expectation looks at."""
-    names = ("column", "column_A", "column_B")
-    return tuple(expectation.arguments[name] for name in names if name in expectation.arguments)
+    """The columns of the table that an expectation looks at."""
+    places = ("column", "column_A", "column_B")
+    names = (expectation.arguments[place] for place in places if place in expectation.arguments)
+    return tuple(name for name in names if name not in expectation.constants)
 
 
 def count_failures(
@@ -83,7 +85,7 @@ def count_failures(
     totals = {rule_id: Counted(0, 0) for rule_id in expectations}
     n_chunks = 0
     for chunk in chunks:
-        frame = chunk.to_pandas(types_mapper=pd.ArrowDtype)
+        frame = _with_constants(chunk, expectations.values()).to_pandas(types_mapper=pd.ArrowDtype)
         batch = batch_definition.get_batch(batch_parameters={"dataframe": frame})
         outcome = batch.validate(suite, result_format="SUMMARY")
         seen = {result.expectation_config.meta["rule_id"]: result for result in outcome.results}
@@ -95,6 +97,18 @@ def count_failures(
     if gx_json is not None:
         write_result(gx_json, table, expectations, totals, n_chunks, str(gx.__version__))
     return totals
+
+
+def _with_constants(chunk: pa.Table, expectations: Iterable[Expectation]) -> pa.Table:
+    """The chunk with the constant columns its expectations ask for. Raises RuntimeError where two of them clash."""
+    constants: dict[str, float | date] = {}
+    for expectation in expectations:
+        for name, value in expectation.constants.items():
+            if constants.setdefault(name, value) != value:
+                raise RuntimeError(f"constant {name} is {constants[name]} for one rule and {value} for another")
+    for name, value in constants.items():
+        chunk = chunk.append_column(name, pa.repeat(pa.scalar(value), chunk.num_rows))
+    return chunk
 
 
 def _count(table: str, rule_id: str, result: Any, rows: int) -> Counted:
@@ -121,7 +135,7 @@ def write_result(
         {
             "rule_id": rule_id,
             "expectation": expectation.kind,
-            "arguments": dict(expectation.arguments),
+            "arguments": {**expectation.arguments, **expectation.constants},
             "success": totals[rule_id].failed == 0,
             "unexpected_count": totals[rule_id].failed,
             "element_count": totals[rule_id].checked,

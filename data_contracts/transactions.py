@@ -13,8 +13,8 @@ from __future__ import annotations
 import polars as pl
 
 from data_contracts import columns as c
-from data_contracts.contract import AS_OF, Column, Contract, Expectation, Rule
-from data_contracts.rules import above, flag, not_after_as_of, not_before_1990, not_null, one_of, type_rule
+from data_contracts.contract import AS_OF, Column, Contract, Rule
+from data_contracts.rules import above, at_least, flag, not_after_as_of, not_before_1990, not_null, one_of, type_rule
 from data_contracts.searches import conflicting_key, exact_repeats, unknown_reference
 
 COLUMNS = (
@@ -71,7 +71,7 @@ CONTRACT = Contract(
             complaint="{has} a negative value",
             remedy="give amounts without sign; side says whether it was a buy or a sell",
             bad=pl.col(c.VALUE) < 0.0,
-            expectation=Expectation("ExpectColumnValuesToBeBetween", {"column": c.VALUE, "min_value": 0.0}),
+            expectation=at_least(c.VALUE, 0.0),
         ),
         Rule(
             rule_id="full_has_amount",
@@ -166,9 +166,7 @@ CONTRACT = Contract(
             severity="warn",
             complaint="{is} equal to an earlier row in all but the transaction_id",
             remedy="see whether the order was executed in equal parts or booked twice",
-            search=exact_repeats(
-                tuple(n for n in _ALL if n != c.TRANSACTION_ID), among=pl.col(c.TRANSACTION_ID).is_not_null()
-            ),
+            search=exact_repeats(tuple(n for n in _ALL if n != c.TRANSACTION_ID), among=pl.col(c.TRANSACTION_ID).is_not_null()),
             expectation=flag("same_trade_two_numbers"),
         ),
     ),

@@ -52,7 +52,8 @@ def _prepare(home: Path) -> Path:
     """Checks the home, points the orchestrator at it and makes progress visible. Runs before Prefect is imported."""
     store = RunStore(home)
     os.environ.setdefault("PREFECT_HOME", str(store.home / "prefect"))
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    # What stops a run is printed once, by us; under `serve` the orchestrator keeps its own log.
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))

@@ -79,7 +79,7 @@ def gather(night: Night, drift: tuple[DriftVerdict, ...] | Absent) -> Evidence:
     proof = json.loads((run / "recommendations" / "faithfulness.json").read_text(encoding="utf-8"))
     verdicts = tuple(json.loads((run / "contracts" / "verdicts.json").read_text(encoding="utf-8")))
     customers = pl.read_parquet(run / "histories" / "present" / "customers.parquet")
-    previous = night.store.current()
+    previous = night.previous()
     served = recommendations["customer_id"].n_unique()
     full = recommendations.group_by("customer_id").len().filter(pl.col("len") == config.recommend.k).height
     reconciliation = run / "snapshot" / "reconciliation.parquet"
@@ -107,7 +107,7 @@ def gather(night: Night, drift: tuple[DriftVerdict, ...] | Absent) -> Evidence:
             config_sha256=config.sha256(),
             code_version=code.get("git_commit", code["source_sha256"])[:12]
             + (" + changes" if "+" in code.get("git_commit", "") else ""),
-            previous_run=previous.name if previous else Absent("this is the first publication of this home"),
+            previous_run=previous.name if previous else Absent("this is the first publication of this preset and source in this home"),
         ),
         counts=(
             Count("customers", customers.height, "with a profile or a buy by as_of"),
@@ -328,9 +328,9 @@ def _output(run: Path, name: str) -> FileFact:
 
 
 def _drift(night: Night, pages: Path) -> tuple[DriftVerdict, ...] | Absent:
-    previous = night.store.current()
+    previous = night.previous()
     if previous is None:
-        return Absent("first publication of this home: there is no earlier snapshot to compare with")
+        return Absent("first publication of this preset and source: there is no earlier snapshot to compare with")
     verdicts = []
     for name, columns in (
         ("trades", TRADES),

@@ -119,12 +119,9 @@ def _derive_holdings(snapshot: Path, as_of: date) -> None:
 
 
 def _previous_rows(night: Night) -> dict[str, int]:
-    """Accepted + quarantined rows per table of the current publication, where it read the same source format."""
-    current = night.store.current()
-    if current is None:
+    """Rows read per table by the publication that this night continues; none before the first."""
+    previous = night.previous()
+    if previous is None:
         return {}
-    manifest = json.loads((current / "manifest.json").read_text(encoding="utf-8"))
-    if manifest["config"]["source"]["format"] != night.config.source.format or manifest["as_of"] > str(night.as_of):
-        return {}
-    verdicts = json.loads((current / "contracts" / "verdicts.json").read_text(encoding="utf-8"))
+    verdicts = json.loads((previous / "contracts" / "verdicts.json").read_text(encoding="utf-8"))
     return {verdict["table"]: verdict["read"] for verdict in verdicts}

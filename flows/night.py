@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 from data_contracts.errors import NightfolioError
 from flows.config import RunConfig
@@ -45,6 +46,20 @@ class Night:
     def store(self) -> RunStore:
         return RunStore(self.home)
 
+    def previous(self) -> Path | None:
+        """The newest published run that this one continues: same preset and source, as_of not later than this one's.
+
+        A home may hold nights of several presets; comparing the volumes or the drift of different markets says nothing.
+        """
+        for entry in reversed(self.store.runs()):
+            if entry.state == "published":
+                manifest = json.loads((entry.path / "manifest.json").read_text(encoding="utf-8"))
+                if manifest["as_of"] <= str(self.as_of) and _lineage(manifest["config"]) == _lineage(
+                    self.config.model_dump(mode="json")
+                ):
+                    return entry.path
+        return None
+
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Announces a step, measures its wall time (s) and peak resident memory (MiB), appends to ``steps.jsonl``."""
@@ -60,6 +75,12 @@ class Night:
         with (self.folder / "steps.jsonl").open("a", encoding="utf-8") as out:
             out.write(json.dumps({"step": name, "seconds": round(seconds, 3), "peak_mib": round(peak, 1)}) + "\n")
         log.info("%s done in %.1f s (peak %.0f MiB)", name, seconds, peak)
+
+
+def _lineage(config: dict[str, Any]) -> tuple[object, ...]:
+    market = {name: value for name, value in config["simulation"].items() if name != "as_of"}
+    is_simulated = config["source"]["format"] == "simulated"
+    return config["preset"], config["source"]["format"], market if is_simulated else None
 
 
 @contextlib.contextmanager
@@ -81,6 +102,11 @@ def staged_run(config: RunConfig, home: Path) -> Iterator[Night]:
             problem: BaseException = error
             if isinstance(error, OSError):
                 problem = as_storage_error(error, store.home) or error
+            if isinstance(problem, NightfolioError):
+                # The files it speaks of are about to move.
+                kept = str(store.home / "failed" / folder.name)
+                problem.message = problem.message.replace(str(folder), kept)
+                problem.remedy = problem.remedy.replace(str(folder), kept)
             if folder.exists():
                 stopped = folder / "stopped_at"
                 store.fail(

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 CLIP = 5.0  # standard deviations; one absurd yield must not outweigh every other feature
+
+
+def small_linear(features: int, width: int) -> nn.Linear:
+    """A map of standardised features to a vector of length about 1/2: at first they must not outshout an item itself."""
+    linear = nn.Linear(features, width, bias=False)
+    if features:
+        nn.init.normal_(linear.weight, std=0.5 / math.sqrt(features * width))
+    return linear
 
 
 class StandardisedFeatures(nn.Module):

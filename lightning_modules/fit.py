@@ -57,7 +57,7 @@ class FitReport:
     first_loss: float  # mean over the first epoch
     last_loss: float  # mean over the last epoch
     seconds: float  # of this call: less after a resume
-    resumed_from_epoch: int | None
+    resumed_from_epoch: int | None  # the first epoch (from 0) that this call trained; None if it started anew
     device: str
 
 
@@ -101,6 +101,8 @@ def fit(
         identity = _identity(spec, settings, histories)
         last = out / "last" / "checkpoint.safetensors"
         resumed = _resumable(last, identity) if resume else None
+        if resumed is None:
+            last.unlink(missing_ok=True)  # of an earlier fit: a kill before the first epoch ends must not bring it back
         keep = _KeepLastEpoch(last, identity, on_epoch)
         trainer = L.Trainer(
             accelerator="auto",
@@ -118,7 +120,7 @@ def fit(
         loader = DataLoader(examples, sampler=batches, batch_size=None)
         trainer.fit(module, loader, ckpt_path=None if resumed is None else str(last), weights_only=True)
         device = str(trainer.strategy.root_device)
-    report = _report(module, out, spec, settings, len(examples), resumed, device, time.monotonic() - started)
+    report = _report(module, out, spec, settings, len(examples), device, time.monotonic() - started)
     _write_outputs(module, out, histories, report)
     return report
 
@@ -159,7 +161,6 @@ class _KeepLastEpoch(L.Callback):  # type: ignore[misc]
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         trainer.save_checkpoint(self.path)
-        write_whole(self.path.with_name("fit.json"), lambda part: part.write_text(self.identity + "\n", "utf-8"))
         if self.on_epoch is not None:
             self.on_epoch(trainer.current_epoch, trainer.max_epochs, epoch_loss(pl_module, trainer.current_epoch))
 
@@ -180,10 +181,10 @@ def _identity(spec: ModelSpec, settings: TrainSettings, histories: Histories) ->
 
 
 def _resumable(last: Path, identity: str) -> Path | None:
+    """The checkpoint to go on from, if there is one."""
     if not last.is_file():
         return None
-    told = last.with_name("fit.json")
-    if not told.is_file() or told.read_text("utf-8").strip() != identity:
+    if SafetensorsCheckpointIO().load_checkpoint(last).get("fit_identity") != identity:
         raise TrainingError(
             f"the checkpoint in {last.parent} belongs to a fit with other settings or other data",
             remedy="fit with resume=False, or into another directory",
@@ -221,7 +222,6 @@ def _report(
     spec: ModelSpec,
     settings: TrainSettings,
     examples: int,
-    resumed: Path | None,
     device: str,
     seconds: float,
 ) -> FitReport:
@@ -235,7 +235,7 @@ def _report(
         first_loss=epoch_loss(module, 0),
         last_loss=epoch_loss(module, settings.epochs - 1),
         seconds=seconds,
-        resumed_from_epoch=None if resumed is None else 0,
+        resumed_from_epoch=module.resumed_from_epoch,
         device=device,
     )
 

@@ -28,6 +28,7 @@ class RankerModule(L.LightningModule):  # type: ignore[misc]
         self.settings = settings
         self.total_steps = total_steps
         self.log_rows: list[tuple[int, int, float, float]] = []
+        self.resumed_from_epoch: int | None = None
 
     def rate(self, step: int) -> float:
         """The learning rate of optimiser step ``step``."""
@@ -61,3 +62,4 @@ class RankerModule(L.LightningModule):  # type: ignore[misc]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.log_rows = [(int(s), int(e), r, v) for s, e, r, v in checkpoint["training_log"].tolist()]
+        self.resumed_from_epoch = self.log_rows[-1][1] + 1

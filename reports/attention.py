@@ -89,8 +89,8 @@ def heatmap_svg(table: pl.DataFrame, *, customers: int = CUSTOMERS, places: int 
                 )
             )  # fmt: skip
             svg += [
-                _text(left + 6, top + 16, _short(holding, 20), ink, 11.5),
-                _text(left + 6, top + 31, percent(weight), ink, 11.5),
+                _text(left + 6, top + 16, _short(holding, 19), ink, 11),
+                _text(left + 6, top + 31, percent(weight), ink, 11),
             ]
             svg.append(Markup("</g>"))
     return Markup("").join([*svg, Markup("</svg>")])

@@ -65,11 +65,18 @@ def write_evidence(directory: Path, evidence: Evidence) -> Path:
     if not isinstance(evidence.regimes, Absent):
         values["regime_picture"] = regime_svg(evidence.regimes)
         values["spells"] = spells(evidence.regimes).reverse().to_dicts()
+    values["live"] = {link for link in _links(evidence) if _leads_somewhere(directory, link)}
     return write_page("index.html", directory / "index.html", **values)
 
 
+FEWEST_CUSTOMERS = 20
+"""Below this many customers a bootstrap interval is too narrow to be believed, and the page draws no conclusion."""
+
+
 def standing(row: Mapping[str, Any], baseline: str) -> str:
-    """How a model stands against the baseline, in words that its interval allows."""
+    """How a model stands against the baseline, in words that its interval and its number of customers allow."""
+    if row["n_customers"] < FEWEST_CUSTOMERS:
+        return "too few customers to say"
     low, high = row["ndcg_gain_low"], row["ndcg_gain_high"]
     if row["ndcg_gain"] is None or low is None or high is None:
         return f"not compared with {baseline}"
@@ -78,6 +85,17 @@ def standing(row: Mapping[str, Any], baseline: str) -> str:
     if high < 0:
         return f"below {baseline}"
     return f"not distinguishable from {baseline}"
+
+
+def _links(evidence: Evidence) -> list[str]:
+    drift = () if isinstance(evidence.drift, Absent) else evidence.drift
+    return [check.link for check in evidence.verdict.checks] + [verdict.page for verdict in drift]
+
+
+def _leads_somewhere(directory: Path, link: str) -> bool:
+    """Whether the link is an anchor of the index or a page that was written: a section may be absent."""
+    page = link.partition("#")[0]
+    return bool(link) and (not page or (page == Path(page).name and (directory / page).exists()))
 
 
 def _check(evidence: Evidence) -> None:

@@ -30,7 +30,7 @@ def safe_text(column: str) -> pl.Expr:
     """:func:`safe_cell` for a whole text column; nulls stay null."""
     text = pl.col(column).cast(pl.String)
     starts = "".join(FORMULA_STARTS)
-    risky = text.str.contains(r"^\s*[" + "".join("\\" + c if c in "-+=@" else c for c in starts) + "]")
+    risky = text.str.contains(r"^[\s\x1c-\x1f]*[" + "".join("\\" + c if c in "-+=@" else c for c in starts) + "]")
     return pl.when(risky).then(pl.lit("'") + text).otherwise(text).alias(column)
 
 

@@ -40,8 +40,8 @@ def count(value: float | None) -> str:
 
 
 def decimal(value: float | None, places: int = 4) -> str:
-    """A metric: fixed decimals, an en dash where it is not defined."""
-    return "–" if value is None or not math.isfinite(value) else f"{value:.{places}f}"
+    """A metric: fixed decimals (a true minus), an en dash where it is not defined."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{places}f}".replace("-", "−")
 
 
 def signed(value: float | None, places: int = 4) -> str:

@@ -42,10 +42,14 @@ def without_look_ahead(
         changed.append(replace(part, values={**part.values, c.LAST_QUESTIONNAIRE_DATE: emptied}))
     notes = []
     if future:
-        notes.append(f"{c.LAST_QUESTIONNAIRE_DATE}: {future} dates after as_of {as_of} set to null (look-ahead)")
+        notes.append(f"{c.LAST_QUESTIONNAIRE_DATE}: {_dates(future)} after as_of {as_of} set to null (look-ahead)")
     if unknown:
-        notes.append(f"{c.LAST_QUESTIONNAIRE_DATE}: {unknown} placeholders {placeholder} set to null")
+        notes.append(f"{c.LAST_QUESTIONNAIRE_DATE}: {_dates(unknown)} of {placeholder} (not known) set to null")
     return changed, tuple(notes)
+
+
+def _dates(count: int) -> str:
+    return "1 date" if count == 1 else f"{count:,} dates"
 
 
 def _day(value: pl.Expr, part: Part) -> pl.Expr:

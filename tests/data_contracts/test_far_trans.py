@@ -86,8 +86,8 @@ def test_codes_are_spelt_in_one_way(far_trans: Path, tmp_path: Path) -> None:
     ]
     assert tables["customers"].withheld == 1
     assert tables["customers"].notes == (
-        "last_questionnaire_date: 1 dates after as_of 2021-06-30 set to null (look-ahead)",
-        "last_questionnaire_date: 1 placeholders 2000-01-01 set to null",
+        "last_questionnaire_date: 1 date after as_of 2021-06-30 set to null (look-ahead)",
+        "last_questionnaire_date: 1 date of 2000-01-01 (not known) set to null",
     )
     assert rows(tables["assets"], "asset_name", "asset_class", "risk_class") == [
         ("ΔΕΗ, Α.Ε.", "stock", None),

@@ -258,7 +258,7 @@ def test_replay_empties_questionnaires_that_look_ahead(source: Path, tmp_path: P
         encoding="utf-8",
     )
     landed = read_landing("nightfolio", source, tmp_path / "landed", AS_OF, "withhold")["customers"]
-    assert landed.notes == ("last_questionnaire_date: 1 dates after as_of 2021-06-30 set to null (look-ahead)",)
+    assert landed.notes == ("last_questionnaire_date: 1 date after as_of 2021-06-30 set to null (look-ahead)",)
     assert pl.read_parquet(landed.path)["last_questionnaire_date"].to_list() == [None, date(2021, 6, 15)]
 
 

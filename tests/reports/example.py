@@ -1,0 +1,128 @@
+"""A small, complete Evidence bundle; a test replaces the section that it is about."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import polars as pl
+
+from reports.drift_columns import ColumnDrift, DriftVerdict
+from reports.evidence import (
+    Absent,
+    AttentionEvidence,
+    Check,
+    Count,
+    Evidence,
+    Facts,
+    Faithfulness,
+    FileFact,
+    Protocol,
+    RankingEvidence,
+    RunFacts,
+    Timing,
+    TrainingEvidence,
+    Verdict,
+)
+from reports.ranking import summarise
+from tests.reports.test_ranking import random_models
+
+SECTIONS = (
+    *("ranking", "contracts", "reconciliation", "recommendations", "exclusions", "attention", "faithfulness"),
+    *("training", "drift", "regimes", "files", "timings", "config", "packages"),
+)
+"""The sections that may be absent."""
+
+FACTS: Facts = (("train.epochs", "18"),)
+
+
+def rule(rule_id: str, outcome: str = "pass", failed: int = 0) -> dict[str, Any]:
+    return {
+        "table": "prices",
+        "rule_id": rule_id,
+        "description": f"{rule_id} holds",
+        "columns": ["close"],
+        "severity": "quarantine",
+        "outcome": outcome,
+        "failed": failed,
+        "checked": 1000,
+        "limit": 0.01,
+        "remedy": "Ask for a corrected file.",
+        "examples": ["row 17: close -3.2"] if failed else [],
+        "message": f"{failed} rows" if failed else "",
+    }
+
+
+def verdict_of(table: str, *rules: dict[str, Any], **rows: int) -> dict[str, Any]:
+    counts = {"landed": 1005, "read": 1000, "withheld": 5, "accepted": 998, "quarantined": 2} | rows
+    return {"table": table, "contract_version": "1", "rules": list(rules), "notes": [], **counts}
+
+
+def protocol() -> Protocol:
+    return Protocol(
+        split="trained up to 2023-12-29, scored to 2024-06-28",
+        candidates="all 30 assets; no sampled negatives",
+        relevant="bought for the first time in the window",
+        population="customers with one relevant asset",
+        n_customers=80,
+        n_relevant=80,
+        n_items=30,
+    )
+
+
+def lines(**replaced: str) -> pl.DataFrame:
+    line = {
+        "customer": "c-1",
+        "rank": 1,
+        "asset_id": "XS0000000009",
+        "asset_name": "Brightwater",
+        "score": 1.25,
+        "reason": "Because of Velmora (61 %).",
+        "profile": "balanced",
+    }
+    return pl.DataFrame([line | replaced])
+
+
+def evidence(**sections: Any) -> Evidence:
+    customers = pl.DataFrame({"customer": range(80), "risk_level": ["balanced", "income"] * 40})
+    column = ColumnDrift("log_value", "wasserstein", 0.1, 0.4, True)
+    values: dict[str, Any] = {
+        "verdict": Verdict(
+            "warn",
+            "Published: 79 of 80 customers.",
+            (
+                Check("Accuracy", "pass", "0.2 against 0.1", "above", link="#ranking"),
+                Check("Contracts", "warn", "2 rows", "none", "Ask the supplier.", "data steward", "contracts.html"),
+            ),
+        ),
+        "run": RunFacts(
+            "run-1", date(2024, 6, 28), datetime(2024, 6, 28, 22, 15, tzinfo=UTC), "simulated market, seed 7",
+            "nightfolio", "default", 7, "ab" * 32, "0.1.0", Absent("first publication"),
+        ),
+        "counts": (Count("Customers", 12345),),
+        "ranking": RankingEvidence(protocol(), summarise(random_models(), customers, n_items=30), "better"),
+        "contracts": (verdict_of("prices", rule("type"), rule("close_positive", "quarantine", 2)),),
+        "reconciliation": pl.DataFrame({"kind": ["equal"], "pairs": [41]}),
+        "recommendations": lines(),
+        "exclusions": pl.DataFrame({"rule_id": ["held"], "reason": ["held"], "candidates": [7], "customers": [3]}),
+        "attention": AttentionEvidence(
+            "better", pl.DataFrame({"customer": ["c-1", "c-1"], "holding": ["Velmora", "Oslund"], "weight": [0.7, 0.3]})
+        ),
+        "faithfulness": (Faithfulness("better", 500, 0.8, 0.4, 0.4, 0.3, 0.5, 0.8, True, "seeded"),),
+        "training": (
+            TrainingEvidence(
+                "better",
+                pl.DataFrame({"step": [0, 1], "epoch": [0, 0], "learning_rate": [1e-4, 1e-3], "loss": [5.0, 4.0]}),
+                FACTS,
+            ),
+        ),
+        "drift": (DriftVerdict("trades", "drift", (column,), 0.5, 1.0, 9, 10, 9, 10, 7),),
+        "regimes": pl.DataFrame(
+            {"date": [date(2024, 6, d) for d in (3, 4, 5)], "regime": ["bull", "bull", "bear"], "level": [1.0, 1.1, 1.0]}
+        ),
+        "files": (FileFact("input", "prices.parquet", 2048, "cd" * 32, 10),),
+        "timings": (Timing("ingest", 2.5, 410.0), Timing("train", 75.0)),
+        "config": FACTS,
+        "packages": (("polars", "2.1.0"),),
+    }  # fmt: skip
+    return Evidence(**(values | sections))
