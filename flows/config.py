@@ -95,8 +95,8 @@ class TrainConfig(Section):
     """How both models are fitted. Adam, linear warm-up, then decay, as a pure function of the step."""
 
     models: tuple[ModelKind, ...] = ("attention_cf", "transformer")
-    epochs: int = Field(5, ge=1, le=1000)
-    batch_size: int = Field(256, ge=1, le=65536, description="Purchases (attention_cf) or customers (transformer) a step.")
+    epochs: int = Field(10, ge=1, le=1000)
+    batch_size: int = Field(128, ge=1, le=65536, description="Purchases (attention_cf) or customers (transformer) a step.")
     learning_rate: float = Field(1e-3, gt=0, le=1)
     warmup_fraction: float = Field(0.1, ge=0, lt=1)
     decay: Literal["linear", "exponential"] = "linear"

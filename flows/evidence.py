@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from reports.drift import drift_report
-from reports.evidence_pack import write_evidence
 
 from flows import publish as publishing
 from flows.artifact import file_sha256
@@ -21,6 +19,7 @@ from flows.config import RunConfig
 from flows.learn import POPULARITY
 from flows.night import Night
 from flows.suitability import RULES
+from reports.drift import drift_report
 from reports.drift_columns import (
     HOLDINGS,
     RECOMMENDATIONS,
@@ -45,7 +44,9 @@ from reports.evidence import (
     TrainingEvidence,
     Verdict,
 )
+from reports.evidence_pack import write_evidence
 
+FIRST = "first publication of this preset and source in this home: nothing to compare with"
 SAMPLE_CUSTOMERS = 8
 HEATMAP_CUSTOMERS = 24
 
@@ -107,7 +108,7 @@ def gather(night: Night, drift: tuple[DriftVerdict, ...] | Absent) -> Evidence:
             config_sha256=config.sha256(),
             code_version=code.get("git_commit", code["source_sha256"])[:12]
             + (" + changes" if "+" in code.get("git_commit", "") else ""),
-            previous_run=previous.name if previous else Absent("this is the first publication of this preset and source in this home"),
+            previous_run=previous.name if previous else Absent(FIRST),
         ),
         counts=(
             Count("customers", customers.height, "with a profile or a buy by as_of"),
@@ -171,9 +172,9 @@ def _checks(
         ),
         Check(
             "Accuracy against popularity",
-            "pass" if everyone["ndcg_gain_low"] is not None and everyone["ndcg_gain_low"] > 0 else "warn",
+            "pass" if (everyone["ndcg_gain_low"] or 0) > 0 else "warn",
             f"NDCG@{k} {everyone[f'ndcg_at_{k}']:.4f}, paired gain {everyone['ndcg_gain']:+.4f} "
-            f"[{everyone['ndcg_gain_low']:+.4f}, {everyone['ndcg_gain_high']:+.4f}]",
+            f"[{_signed(everyone['ndcg_gain_low'])}, {_signed(everyone['ndcg_gain_high'])}]",
             "the 95 % interval of the paired gain lies above 0",
             "Do not rely on this model; compare with `nightfolio train`.",
             "data scientist",
@@ -202,6 +203,10 @@ def _checks(
             "#drift",
         ),
     )
+
+
+def _signed(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:+.4f}"  # no interval from a single customer
 
 
 def _protocol(night: Night, metrics: pl.DataFrame) -> Protocol:
@@ -330,7 +335,7 @@ def _output(run: Path, name: str) -> FileFact:
 def _drift(night: Night, pages: Path) -> tuple[DriftVerdict, ...] | Absent:
     previous = night.previous()
     if previous is None:
-        return Absent("first publication of this preset and source: there is no earlier snapshot to compare with")
+        return Absent(FIRST)
     verdicts = []
     for name, columns in (
         ("trades", TRADES),

@@ -8,10 +8,10 @@ from datetime import date
 from pathlib import Path
 
 import polars as pl
-from data_contracts.checkpoint import CheckContext, check_landing
-from data_contracts.holdings import derive_holdings, reconcile_at
 
+from data_contracts.checkpoint import CheckContext, check_landing
 from data_contracts.errors import ContractBlocked, LandingError, StorageError
+from data_contracts.holdings import derive_holdings, reconcile_at
 from data_contracts.landing import LandedTable, SourceFile, read_landing
 from data_contracts.simulate import MarketSettings, simulate_market
 from flows.config import SimulationConfig

@@ -9,14 +9,14 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 import torch
-from lightning_modules.evaluation import rank_tables
-from lightning_modules.fit import ModelSpec, TrainSettings, fit, load_ranker
-from lightning_modules.popularity import popularity_scores
 from torch import Tensor
 
 from data_contracts.errors import TrainingError
 from flows.config import ModelKind, RunConfig
+from lightning_modules.evaluation import rank_tables
+from lightning_modules.fit import ModelSpec, TrainSettings, fit, load_ranker
 from lightning_modules.histories import Histories, HistoryBatch
+from lightning_modules.popularity import popularity_scores
 from reports.ranking import Ranking, summarise
 
 log = logging.getLogger("nightfolio")

@@ -12,14 +12,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from lightning_modules.explanations import attention_table, faithfulness
-from lightning_modules.fit import load_ranker
-from lightning_modules.popularity import popularity_scores
 from numpy.typing import NDArray
 
 from flows.config import RunConfig
 from flows.suitability import NO_LIMIT, PAIR_RULES, RISK_LEVELS, asset_exclusions, asset_risk_class
+from lightning_modules.explanations import attention_table, faithfulness
+from lightning_modules.fit import load_ranker
 from lightning_modules.histories import Histories
+from lightning_modules.popularity import popularity_scores
 
 BATCH = 512
 FALLBACK_DAYS = 90
@@ -248,9 +248,7 @@ def _explain(
     assert isinstance(frame, pl.DataFrame)
     draw = np.random.default_rng(config.seed)
     sample = np.sort(draw.choice(len(who), min(FAITHFULNESS_SAMPLE, len(who)), replace=False))
-    proof = faithfulness(
-        model, histories, who[sample], candidates[sample], config.seed, max_length=config.model.max_length
-    )
+    proof = faithfulness(model, histories, who[sample], candidates[sample], config.seed, max_length=config.model.max_length)
     return frame, dict(proof)
 
 

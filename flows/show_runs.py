@@ -78,7 +78,7 @@ def print_metrics(console: Console, run: Path, segments: bool = False) -> None:
         gain = (
             ""
             if row["ndcg_gain"] is None
-            else f"{row['ndcg_gain']:+.4f} [{row['ndcg_gain_low']:+.4f}, {row['ndcg_gain_high']:+.4f}]"
+            else f"{row['ndcg_gain']:+.4f}" + _interval(row["ndcg_gain_low"], row["ndcg_gain_high"], "+.4f")
         )
         name = "all" if row["segment_kind"] == "all" else f"{row['segment_kind']} {row['segment']}"
         table.add_row(
@@ -86,7 +86,7 @@ def print_metrics(console: Console, run: Path, segments: bool = False) -> None:
             *([name] if segments else []),
             f"{row['n_customers']:,}",
             f"{row[f'ndcg_at_{k}']:.4f}",
-            escape(f"[{row[f'ndcg_at_{k}_low']:.4f}, {row[f'ndcg_at_{k}_high']:.4f}]"),
+            escape(_interval(row[f"ndcg_at_{k}_low"], row[f"ndcg_at_{k}_high"], ".4f").strip()),
             f"{row[f'hit_at_{k}']:.3f}",
             "" if row["auc"] is None else f"{row['auc']:.3f}",
             f"{row[f'coverage_at_{k}']:.2f}",
@@ -94,6 +94,10 @@ def print_metrics(console: Console, run: Path, segments: bool = False) -> None:
         )
     console.print(table)
     console.print()
+
+
+def _interval(low: float | None, high: float | None, form: str) -> str:
+    return "" if low is None or high is None else f" [{low:{form}}, {high:{form}}]"
 
 
 def print_runs(console: Console, store: RunStore) -> None:

@@ -129,9 +129,7 @@ class MultiHeadAttention(nn.Module):
         key = split_heads(self.key(keys), self.heads)
         value = split_heads(self.value(keys), self.heads)
         dropout = self.dropout if self.training else 0.0
-        mixed, given = attend(
-            query, key, value, mask=mask, bias=bias, causal=causal, dropout=dropout, weights=weights
-        )
+        mixed, given = attend(query, key, value, mask=mask, bias=bias, causal=causal, dropout=dropout, weights=weights)
         return self.output(mixed.transpose(-2, -3).flatten(-2)), given
 
 

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from lightning_modules.attention import masked_softmax
 from lightning_modules.examples import TrainingBatch, owned_columns
-from lightning_modules.features import StandardisedFeatures, small_linear
+from lightning_modules.features import FeatureMap, StandardisedFeatures
 from lightning_modules.histories import Histories, HistoryBatch
 from lightning_modules.holders import Holders, most_recent_holders
 from lightning_modules.losses import softmax_cross_entropy
@@ -52,18 +52,18 @@ class AttentionCF(nn.Module):
         # Row 0 is padding; it is never a candidate and its attention is masked.
         self.items = nn.Embedding(self.n_items + 1, dim)
         nn.init.normal_(self.items.weight, std=dim**-0.5)
-        self.from_features = small_linear(len(histories.item_feature_names), dim)
+        self.from_features = FeatureMap(len(histories.item_feature_names), dim)
         self.query = nn.Linear(dim, dim, bias=False)
         self.key = nn.Linear(dim, dim, bias=False)
         self.value = nn.Linear(dim, dim, bias=False)
-        self.profile_query = small_linear(profile, dim)
-        self.profile_item = small_linear(profile, dim)
+        self.profile_query = FeatureMap(profile, dim)
+        self.profile_item = FeatureMap(profile, dim)
         self.age_rate = nn.Parameter(torch.full((heads,), -2.0))  # softplus of it, per unit of log(1 + days / 30)
         self.length_power = nn.Parameter(torch.tensor(0.5))  # 0 averages the holdings, 1 adds them up
         self.bias = nn.Parameter(torch.zeros(self.n_items))
         self.dropout = nn.Dropout(spec.dropout)
         self.person = nn.Linear(dim, spec.holder_dim, bias=False)
-        self.person_profile = small_linear(profile, spec.holder_dim)
+        self.person_profile = FeatureMap(profile, spec.holder_dim)
         self.asks = nn.Linear(spec.holder_dim, spec.holder_dim, bias=False)
         self.likes = nn.Linear(spec.holder_dim, spec.holder_dim, bias=False)
         self.gate = nn.Parameter(torch.tensor(1.0))
@@ -135,9 +135,7 @@ class AttentionCF(nn.Module):
         values = self._heads(self.value(read) * batch.mask[..., None])
         bias = self._bias(batch, keys, profile).masked_fill(~batch.mask, torch.finfo(read.dtype).min)
         # [H, B L, d] x [H, d, N] -> [H, B, L, N]: candidates last, so that every pass runs over whole rows of memory
-        scores = torch.baddbmm(
-            bias.flatten(1)[..., None], self._rows(keys * spread), self._columns(self.query(candidates))
-        )
+        scores = torch.baddbmm(bias.flatten(1)[..., None], self._rows(keys * spread), self._columns(self.query(candidates)))
         weights = torch.softmax(scores.unflatten(1, batch.items.shape), dim=2)
         worth = torch.bmm(self._rows(values), self._columns(candidates)).unflatten(1, batch.items.shape)
         held = batch.mask.sum(1).clamp_min(1).to(read.dtype)

@@ -60,9 +60,7 @@ class SafetensorsCheckpointIO(CheckpointIO):  # type: ignore[misc]
         tree = flatten(checkpoint, tensors)
         write_whole(Path(path), lambda part: save_file(tensors, part, {TREE: json.dumps(tree)}))
 
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         try:
             with safe_open(path, framework="pt") as file:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)

@@ -130,9 +130,7 @@ def top_columns(scores: Tensor, candidate: Tensor, k: int) -> tuple[Tensor, Tens
     return order, torch.gather(candidate, 1, order)
 
 
-def _top(
-    scores: Tensor, candidate: Tensor, relevant: Tensor, customers: Integers, k: int
-) -> dict[str, npt.NDArray[Any]]:
+def _top(scores: Tensor, candidate: Tensor, relevant: Tensor, customers: Integers, k: int) -> dict[str, npt.NDArray[Any]]:
     order, real = top_columns(scores, candidate, k)
     row, place = torch.nonzero(real, as_tuple=True)
     column = order[row, place]

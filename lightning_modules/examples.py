@@ -90,9 +90,7 @@ class PurchaseExamples(Dataset[TrainingBatch]):
         history = histories.window(owners, starts, ends, histories.days[event].long())
         hidden = history.items == target[:, None]
         context = replace(history, items=history.items.masked_fill(hidden, 0))
-        owned = histories.window(
-            owners, histories.offsets[owners], histories.offsets[owners + 1], context.now
-        ).items
+        owned = histories.window(owners, histories.offsets[owners], histories.offsets[owners + 1], context.now).items
         return TrainingBatch(context, target - 1, self.weights[event] / self.chances[rows], owned)
 
 
@@ -109,9 +107,7 @@ class SequenceExamples(Dataset[TrainingBatch]):
         starts = torch.maximum(histories.offsets[:-1], ends - max_length)
         self.customers = torch.nonzero(total[ends] - total[starts] > 0).flatten()
         self.lengths: Index = histories.lengths[self.customers].clamp(max=max_length).numpy()
-        heaviest = torch.zeros(histories.n_customers).scatter_reduce(
-            0, owner_of_events(histories), self.weights, "amax"
-        )
+        heaviest = torch.zeros(histories.n_customers).scatter_reduce(0, owner_of_events(histories), self.weights, "amax")
         self.chances = heaviest[self.customers].clamp_min(RAREST)  # of being drawn in an epoch
 
     def __len__(self) -> int:
@@ -149,7 +145,7 @@ class LengthBuckets(Sampler[Index]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-self.drawn // self.batch_size)
+        return (self.drawn + self.batch_size - 1) // self.batch_size
 
     def __iter__(self) -> Iterator[Index]:
         generator = np.random.default_rng([self.seed, self.epoch])

@@ -10,12 +10,19 @@ from torch import Tensor, nn
 CLIP = 5.0  # standard deviations; one absurd yield must not outweigh every other feature
 
 
-def small_linear(features: int, width: int) -> nn.Linear:
-    """A map of standardised features to a vector of length about 1/2: at first they must not outshout an item itself."""
-    linear = nn.Linear(features, width, bias=False)
-    if features:
-        nn.init.normal_(linear.weight, std=0.5 / math.sqrt(features * width))
-    return linear
+class FeatureMap(nn.Module):
+    """Standardised features [..., F] to vectors [..., width] of length about 1/2.
+
+    Small at first, so that features do not outshout what an item's or a customer's own history says.
+    """
+
+    def __init__(self, features: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(features, width) * 0.5 / math.sqrt(max(features, 1) * width))
+
+    def forward(self, values: Tensor) -> Tensor:
+        mapped: Tensor = values @ self.weight
+        return mapped
 
 
 class StandardisedFeatures(nn.Module):

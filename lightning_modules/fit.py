@@ -27,7 +27,6 @@ import pyarrow.parquet as pq
 import pytorch_lightning as L
 import torch
 from safetensors.torch import load_file
-from torch import nn
 from torch.utils.data import DataLoader
 
 from data_contracts.errors import TrainingError
@@ -125,7 +124,7 @@ def fit(
     return report
 
 
-def load_ranker(model_dir: Path, histories_dir: Path) -> nn.Module:
+def load_ranker(model_dir: Path, histories_dir: Path) -> AttentionCF | CausalTransformer:
     """The fitted model of ``model_dir``, ready to score customers of ``histories_dir``.
 
     Raises:

@@ -37,9 +37,7 @@ from data_contracts.errors import TrainingError
 
 FORMAT_VERSION = 1
 EPOCH = date(1970, 1, 1)
-EVENT_SCHEMA = pa.schema(
-    [("item", pa.int32()), ("day", pa.int32()), ("weight", pa.float32()), ("first", pa.uint8())]
-)
+EVENT_SCHEMA = pa.schema([("item", pa.int32()), ("day", pa.int32()), ("weight", pa.float32()), ("first", pa.uint8())])
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer[Any]]

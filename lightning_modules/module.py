@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytorch_lightning as L
@@ -33,9 +34,7 @@ class RankerModule(L.LightningModule):  # type: ignore[misc]
     def rate(self, step: int) -> float:
         """The learning rate of optimiser step ``step``."""
         settings = self.settings
-        return learning_rate(
-            step, self.total_steps, settings.base_lr, settings.warmup_fraction, settings.decay, settings.floor
-        )
+        return learning_rate(step, self.total_steps, settings.base_lr, settings.warmup_fraction, settings.decay, settings.floor)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.model.parameters(), lr=self.settings.base_lr)
@@ -49,7 +48,7 @@ class RankerModule(L.LightningModule):  # type: ignore[misc]
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         loss: Tensor = self.model.loss(batch)
         value = float(loss.detach())
-        if value != value or value in (float("inf"), float("-inf")):
+        if not math.isfinite(value):
             raise TrainingError(
                 f"the loss became {value} at step {self.global_step} (epoch {self.current_epoch})",
                 remedy="lower base_lr, or look for extreme values in the features of the training set",

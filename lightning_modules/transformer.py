@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from lightning_modules.attention import MultiHeadAttention
 from lightning_modules.examples import TrainingBatch, owned_columns
-from lightning_modules.features import StandardisedFeatures, small_linear
+from lightning_modules.features import FeatureMap, StandardisedFeatures
 from lightning_modules.histories import Histories, HistoryBatch
 from lightning_modules.losses import softmax_cross_entropy
 from lightning_modules.popularity import log_popularity
@@ -68,9 +68,9 @@ class CausalTransformer(nn.Module):
         self.profile_scale = StandardisedFeatures(profile)
         self.items = nn.Embedding(self.n_items + 1, dim)
         nn.init.normal_(self.items.weight, std=dim**-0.5)
-        self.from_features = small_linear(len(histories.item_feature_names), dim)
+        self.from_features = FeatureMap(len(histories.item_feature_names), dim)
         self.start = nn.Parameter(torch.zeros(dim))
-        self.from_profile = small_linear(profile, dim)
+        self.from_profile = FeatureMap(profile, dim)
         self.blocks = nn.ModuleList(Block(dim, spec.heads, spec.dropout) for _ in range(spec.blocks))
         self.norm = nn.LayerNorm(dim)
         self.bias = nn.Parameter(torch.zeros(self.n_items))
