@@ -33,7 +33,8 @@ def print_night(console: Console, run: Path) -> None:
     manifest = _read(run / "manifest.json")
     rows = pl.scan_parquet(run / "recommendations.parquet").select("customer_id").collect()
     counts = rows.group_by("customer_id").len()
-    spread = f"{counts['len'].min()} to {counts['len'].max()}" if counts.height else "0"
+    least, most = counts.select(pl.col("len").min(), pl.col("len").max().alias("most")).row(0)
+    spread = f"{least} to {most}" if counts.height else "0"
     console.print(f"\n[bold]Nightfolio {manifest['run_id']}[/]   as of {manifest['as_of']}")
     console.print(f"{counts.height:,} customers got {rows.height:,} recommendations ({spread} each)\n")
     print_metrics(console, run)

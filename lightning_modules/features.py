@@ -38,7 +38,7 @@ class StandardisedFeatures(nn.Module):
 
     def learn(self, values: Tensor) -> None:
         """Take mean and spread from values [R, width]; a constant column becomes 0 everywhere."""
-        if len(values):
+        if values.numel():
             self.mean.copy_(values.mean(0))
             spread = values.std(0, unbiased=False)
             self.scale.copy_(torch.where(spread > 1e-6, 1 / spread.clamp_min(1e-6), torch.zeros_like(spread)))
