@@ -131,6 +131,10 @@ class RecommendConfig(Section):
         description="An asset without a close in this many days before as_of is not tradable.",
     )
     offer_previously_held: bool = Field(False, description="May an asset the customer sold be offered again?")
+    same_asset: dict[str, str] = Field(
+        default_factory=dict,
+        description="Identifiers of an asset known under another: never offer what is held as either.",
+    )
     high_volatility: float = Field(
         0.4, gt=0, le=10, description="Yearly volatility at or above which an undeclared stock is class 4."
     )

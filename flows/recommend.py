@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -26,6 +26,7 @@ FALLBACK_DAYS = 90
 FAITHFULNESS_SAMPLE = 500
 NAMED_HOLDINGS = 3
 Ints = NDArray[np.int64]
+RULE = {name: number for number, name in enumerate(PAIR_RULES)}
 
 
 def recommend(
@@ -144,14 +145,12 @@ def _rank(
     asset_risk = items["asset_risk"].to_numpy().astype(np.int8)  # [N]
     profile = customers["risk_level"].replace_strict(RISK_LEVELS, default=NO_LIMIT, return_dtype=pl.Int8).to_numpy()  # [C]
     pairs = (
-        pl.scan_parquet(snapshot / "holdings.parquet")
-        .select("customer_id", "asset_id", held=pl.col("status") == "held")
-        .collect()
+        customer_pairs(snapshot, config.recommend.same_asset)
         .join(customers.select("customer_id", "customer"), on="customer_id")
         .join(items.select("asset_id", column=pl.col("item") - 1), on="asset_id")
-        .sort("customer", "column")
+        .sort("customer", "column", "rule")
     )
-    owner, column, held = pairs["customer"].to_numpy(), pairs["column"].to_numpy(), pairs["held"].to_numpy()
+    owner, column, breaks = pairs["customer"].to_numpy(), pairs["column"].to_numpy(), pairs["rule"].to_numpy()
     since = (as_of - timedelta(days=FALLBACK_DAYS)).toordinal() - date(1970, 1, 1).toordinal()
     popular = popularity_scores(histories, since_day=since).numpy().astype(np.float32)
     asset_ids = pa.array(items["asset_id"].to_list())
@@ -179,15 +178,12 @@ def _rank(
                 )
             scores[lengths[low:high] == 0] = popular
             first, last = np.searchsorted(owner, [low, high])
-            broken = np.zeros((3, high - low, histories.n_items), bool)  # rule, customer, candidate
-            rows = owner[first:last] - low
-            now = held[first:last]
-            broken[0, rows[now], column[first:last][now]] = True
-            broken[1, rows[~now], column[first:last][~now]] = True
-            broken[2] = asset_risk[None, :] > profile[low:high, None]
-            forbidden = broken[0] | broken[2] | (broken[1] if not config.recommend.offer_previously_held else False)
+            broken = np.zeros((len(PAIR_RULES), high - low, histories.n_items), bool)  # rule, customer, candidate
+            broken[breaks[first:last], owner[first:last] - low, column[first:last]] = True
+            broken[RULE["above_risk_profile"]] = asset_risk[None, :] > profile[low:high, None]
             if config.recommend.offer_previously_held:
-                broken[1] = False
+                broken[RULE["previously_held"]] = False
+            forbidden = broken.any(axis=0)
             scores[forbidden | ~open_to_all[None, :]] = -np.inf
             order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
             value = np.take_along_axis(scores, order, axis=1)
@@ -220,6 +216,29 @@ def _rank(
                 )
             )
     return pl.concat(parts), counts
+
+
+def customer_pairs(snapshot: Path, same_asset: Mapping[str, str]) -> pl.DataFrame:
+    """``customer_id, asset_id, rule``: what a customer holds, held, or may hold for all that quarantine says.
+
+    A row that a contract set aside is no evidence of what the customer owns, but reason enough not to offer it.
+    """
+    parts = [
+        pl.scan_parquet(snapshot / "holdings.parquet").select(
+            "customer_id",
+            "asset_id",
+            rule=pl.when(pl.col("status") == "held").then(RULE["held"]).otherwise(RULE["previously_held"]),
+        )
+    ]
+    for table in ("transactions", "delivered_holdings"):
+        path = snapshot.parent / "quarantine" / f"{table}.parquet"
+        if path.exists():
+            parts.append(
+                pl.scan_parquet(path).select(
+                    "customer_id", pl.col("asset_id").replace(same_asset), rule=pl.lit(RULE["possibly_held"])
+                )
+            )
+    return pl.concat([part.with_columns(pl.col("rule").cast(pl.Int64)) for part in parts]).drop_nulls().unique().collect()
 
 
 def _batches(total: int) -> Iterator[Ints]:

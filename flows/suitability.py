@@ -27,6 +27,7 @@ ASSET_RULES = {
 PAIR_RULES = {
     "held": "the customer holds the asset",
     "previously_held": "the customer held the asset before and sold it",
+    "possibly_held": "a trade or position set aside in quarantine says that the customer may hold the asset",
     "above_risk_profile": "the asset's risk class is above the customer's risk profile",
 }
 RULES = {**ASSET_RULES, **PAIR_RULES}

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from flows.config import RecommendConfig
+from flows.recommend import RULE, customer_pairs
 from flows.suitability import asset_exclusions, asset_risk_class
 
 AS_OF = date(2024, 6, 28)
@@ -68,3 +69,23 @@ def test_every_asset_rule_catches_what_it_should_and_nothing_else(tmp_path: Path
         ("D", "not_tradable", "never priced"),
         ("E", "not_described", "no row of the assets table is valid yet"),
     ]
+
+
+def test_what_quarantine_says_is_held_is_not_offered_either(tmp_path: Path) -> None:
+    for folder in ("snapshot", "quarantine"):
+        (tmp_path / folder).mkdir()
+    pl.DataFrame(
+        {"customer_id": ["u", "u", "v"], "asset_id": ["A", "B", "A"], "status": ["held", "closed", "closed"]}
+    ).write_parquet(tmp_path / "snapshot" / "holdings.parquet")
+    pl.DataFrame({"customer_id": ["u", "w", None], "asset_id": ["A", "old-C", "A"]}).write_parquet(
+        tmp_path / "quarantine" / "transactions.parquet"
+    )
+    pairs = customer_pairs(tmp_path / "snapshot", {"old-C": "C"})
+    named = {(customer, asset, rule) for customer, asset, rule in pairs.iter_rows()}
+    assert named == {
+        ("u", "A", RULE["held"]),
+        ("u", "B", RULE["previously_held"]),
+        ("v", "A", RULE["previously_held"]),
+        ("u", "A", RULE["possibly_held"]),
+        ("w", "C", RULE["possibly_held"]),
+    }
