@@ -34,9 +34,7 @@ def exact_repeats(columns: Sequence[str], among: pl.Expr | None = None) -> Searc
     return search
 
 
-def conflicting_key(
-    key: Sequence[str], values: Sequence[str], keep: Keep, among: pl.Expr | None = None
-) -> Search:
+def conflicting_key(key: Sequence[str], values: Sequence[str], keep: Keep, among: pl.Expr | None = None) -> Search:
     """Rows that share their key with another row but say something else in ``values``.
 
     Exact repeats are the business of ``exact_repeats`` and are not counted again. Of the statements left, ``keep``
@@ -84,9 +82,7 @@ def price_jumps(days: int) -> Search:
     """
 
     def search(rows: pl.LazyFrame, context: CheckContext) -> pl.Series:
-        known = rows.filter(
-            pl.col(c.CLOSE) > 0, pl.col(c.DATE).is_not_null(), pl.col(c.ASSET_ID).is_not_null()
-        )
+        known = rows.filter(pl.col(c.CLOSE) > 0, pl.col(c.DATE).is_not_null(), pl.col(c.ASSET_ID).is_not_null())
         ordered = known.select(ROW, c.ASSET_ID, c.DATE, c.CLOSE).sort(c.ASSET_ID, c.DATE, ROW)
         same = pl.col(c.ASSET_ID) == pl.col(c.ASSET_ID).shift()
         near = (pl.col(c.DATE) - pl.col(c.DATE).shift()).dt.total_days() <= days

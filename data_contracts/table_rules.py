@@ -36,9 +36,7 @@ class _TableRule:
     remedy: str
 
 
-def check_facts(
-    contract: Contract, landed: LandedTable, facts: TableFacts, context: CheckContext
-) -> tuple[RuleVerdict, ...]:
+def check_facts(contract: Contract, landed: LandedTable, facts: TableFacts, context: CheckContext) -> tuple[RuleVerdict, ...]:
     """The verdicts on the table's facts, each counted by Great Expectations on a frame of one row."""
     listed = _rules(contract, landed, facts, context)
     if not listed:
@@ -77,17 +75,11 @@ def _verdict(table: str, rule: _TableRule, counted: Counted) -> RuleVerdict:
     )
 
 
-def _rules(
-    contract: Contract, landed: LandedTable, facts: TableFacts, context: CheckContext
-) -> list[_TableRule]:
+def _rules(contract: Contract, landed: LandedTable, facts: TableFacts, context: CheckContext) -> list[_TableRule]:
     table, read = contract.table, facts.read
     listed = []
     if contract.rows_required:
-        why = (
-            f" ({rows(landed.withheld)} of the source lie after as_of {context.as_of})"
-            if landed.withheld
-            else ""
-        )
+        why = f" ({rows(landed.withheld)} of the source lie after as_of {context.as_of})" if landed.withheld else ""
         listed.append(
             _TableRule(
                 "row_count",
@@ -97,9 +89,7 @@ def _rules(
                 1.0,
                 None,
                 f"{table}: no row to read{why}",
-                "choose an --as-of that the source covers"
-                if landed.withheld
-                else "deliver the table with its rows",
+                "choose an --as-of that the source covers" if landed.withheld else "deliver the table with its rows",
             )
         )
     if contract.freshness is not None:
@@ -112,8 +102,7 @@ def _rules(
                 None if age is None else float(age),
                 None,
                 float(context.freshness_days),
-                f"{table}: the newest row is {age} days older than as_of {context.as_of}"
-                f" (allowed: {context.freshness_days})",
+                f"{table}: the newest row is {age} days older than as_of {context.as_of} (allowed: {context.freshness_days})",
                 "deliver the missing days, run with an earlier --as-of, or raise freshness_days knowingly",
             )
         )

@@ -56,9 +56,7 @@ class TableVerdict:
                 f"{self.table}: {self.read} rows read, but {self.accepted} accepted and {self.quarantined} quarantined"
             )
         if self.landed != self.read + self.withheld:
-            raise RuntimeError(
-                f"{self.table}: {self.landed} rows landed, {self.read} read, {self.withheld} withheld"
-            )
+            raise RuntimeError(f"{self.table}: {self.landed} rows landed, {self.read} read, {self.withheld} withheld")
 
     @property
     def outcome(self) -> Outcome:

@@ -102,7 +102,7 @@ class AttentionCF(nn.Module):
         profile = self.profile_scale(batch.features)  # [B, G]
         item = self._item_term(batch, read, profile, candidates)
         static = self.bias + self.profile_item(profile) @ candidates.T  # [B, N]
-        if len(self.holder_columns) == 0:
+        if len(self.holders.columns) == 0:
             return static + item
         user = self._user_term(batch, read, profile, table)
         return static + item * (1 + self.interaction * torch.tanh(user)) + self.gate * user

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -85,10 +85,15 @@ def fit(
     """
     started = time.monotonic()
     histories = Histories.open(histories_dir)
-    source = {"purchases": PurchaseExamples, "sequences": SequenceExamples}
+    source: dict[str, type[PurchaseExamples] | type[SequenceExamples]] = {
+        "purchases": PurchaseExamples,
+        "sequences": SequenceExamples,
+    }
     with _quiet_and_repeatable(settings):
         model = build_ranker(spec, histories)
-        examples = source[model.examples](histories, spec.max_length, settings.recency_half_life_days)
+        examples: PurchaseExamples | SequenceExamples = source[model.examples](
+            histories, spec.max_length, settings.recency_half_life_days
+        )
         if len(examples) == 0:
             raise TrainingError(
                 f"nothing to learn from: the training set has {histories.n_events} events and no first purchase",
@@ -253,7 +258,7 @@ def _write_outputs(module: RankerModule, out: Path, histories: Histories, report
     )
     write_whole(out / "training.parquet", lambda part: pq.write_table(log, part))
     described = {
-        **as_json(model.spec, module.settings),
+        **as_json(cast("ModelSpec", model.spec), module.settings),
         "vocabulary": histories.vocabulary,
         "items": histories.n_items,
         "cut": histories.cut.isoformat(),

@@ -291,7 +291,7 @@ def _features(values: Floats, rows: int, names: list[str] | tuple[str, ...], wha
     bad = ~np.isfinite(array).all(axis=0)
     if bad.any():
         raise TrainingError(
-            f"{what} features hold NaN or infinity: {', '.join(n for n, b in zip(names, bad, strict=True) if b)}",
+            f"{what} features hold NaN or infinity: {', '.join(names[column] for column in np.flatnonzero(bad))}",
             remedy="fill an unknown value with the column's middle and add a column that says it is unknown",
         )
     return array
@@ -311,7 +311,7 @@ def _map_arrow(path: Path) -> dict[str, Tensor]:
         column = table[name]
         # DLPack shares the mapped buffer and, unlike from_numpy, takes it read-only without a warning.
         columns[name] = (
-            torch.from_dlpack(column.chunk(0))
+            torch.utils.dlpack.from_dlpack(column.chunk(0))
             if column.num_chunks and len(column)
             else torch.empty(0, dtype=_TORCH_TYPES[column.type])
         )
