@@ -57,6 +57,7 @@ def _prepare(home: Path) -> Path:
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     log = logging.getLogger("nightfolio")
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.INFO)

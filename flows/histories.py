@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+
 from data_contracts.point_in_time import assert_point_in_time
 from data_contracts.valid_at import valid_at
-
 from flows.config import HistoriesConfig
 from flows.market_features import encode, market_regime, popularity_features, price_features
 from lightning_modules.histories import write_histories

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from reports.spreadsheet import write_csv
 
 from flows.artifact import file_sha256
 from flows.night import Night
+from reports.spreadsheet import write_csv
 
 PACKAGES = (
     "torch",

@@ -56,7 +56,7 @@ def write(
     return Histories.open(directory)
 
 
-def planted_market(directory: Path, customers: int = 1200, seed: int = 5) -> tuple[Histories, np.ndarray]:
+def planted_market(directory: Path, customers: int = 800, seed: int = 5) -> tuple[Histories, np.ndarray]:
     """Forty items in twenty pairs of companions, popularity skewed: who buys one item buys its companion next.
 
     Every customer owns two or three whole pairs and half of another one; the missing half is what he buys next.

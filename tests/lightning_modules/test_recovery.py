@@ -33,7 +33,7 @@ def test_a_planted_companion_is_recovered_far_above_popularity(kind: str, tmp_pa
     popularity = popularity_scores(histories)
     base, _ = rank_tables(lambda b: popularity.expand(len(b.customers), -1), histories, everyone, following)
     spec = ModelSpec(kind=kind, dim=32, heads=2, blocks=1, max_length=10, holders=4)  # type: ignore[arg-type]
-    settings = TrainSettings(epochs=8, batch_size=64, base_lr=3e-3, recency_half_life_days=None)
+    settings = TrainSettings(epochs=8, batch_size=64, base_lr=3e-3, recency_half_life_days=None, threads=1)
     fit(spec, settings, tmp_path / "market", tmp_path / "model")
     model = load_ranker(tmp_path / "model", tmp_path / "market")
     ranks, top = rank_tables(model.score, histories, everyone, following, max_length=10)
@@ -54,7 +54,7 @@ def test_real_purchases_are_predicted_better_than_by_popularity(far_trans_dir: P
     histories, customers, items = far_trans_histories(far_trans_dir, tmp_path / "histories")
     popularity = popularity_scores(histories)
     base, _ = rank_tables(lambda b: popularity.expand(len(b.customers), -1), histories, customers, items)
-    settings = TrainSettings(epochs=8, batch_size=64)
+    settings = TrainSettings(epochs=8, batch_size=64, threads=1)
     for kind in ("attention_cf", "transformer"):
         spec = ModelSpec(kind=kind, dim=32)  # type: ignore[arg-type]
         fit(spec, settings, tmp_path / "histories", tmp_path / kind)
