@@ -55,6 +55,8 @@ def _prepare(home: Path) -> Path:
     # What stops a run is printed once, by us; under `serve` the orchestrator keeps its own log.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
+    # A busy machine at night may need longer than the default 20 s to bring the engine up.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
     logging.getLogger("great_expectations").setLevel(logging.WARNING)

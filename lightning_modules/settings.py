@@ -21,7 +21,7 @@ class ModelSpec:
     blocks: int = 2  # transformer only: stacked attention blocks
     dropout: float = 0.2  # probability, training only
     max_length: int = 50  # most recent events that are read
-    holders: int = 32  # attention_cf only: most recent holders of a candidate that are asked; 0 asks none
+    holders: int = 16  # attention_cf only: most recent holders of a candidate that are asked; 0 asks none
     holder_dim: int = 16  # attention_cf only: width of a customer's vector in the attention over holders
 
     def __post_init__(self) -> None:
@@ -39,13 +39,13 @@ class ModelSpec:
 class TrainSettings:
     """How a fit goes."""
 
-    epochs: int = 5
-    batch_size: int = 256  # purchases (attention_cf) or customers (transformer) per step
+    epochs: int = 12
+    batch_size: int = 128  # purchases (attention_cf) or customers (transformer) per step
     base_lr: float = 1e-3  # Adam's learning rate at the end of the warm-up
     warmup_fraction: float = 0.1  # of all steps
     decay: Decay = "linear"
     floor: float = 0.01  # the last step's rate, as a fraction of base_lr
-    recency_half_life_days: float | None = 180.0  # a purchase this old counts half as much as a target; None: all alike
+    recency_half_life_days: float | None = 90.0  # a purchase this old counts half as much as a target; None: all alike
     seed: int = 0
     threads: int = 2  # torch's CPU threads: a different number gives different last bits
 

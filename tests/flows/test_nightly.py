@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -54,6 +55,30 @@ def test_the_manifest_lists_every_file_with_its_hash(run: Path) -> None:
     assert manifest["code"]["source_sha256"]
     assert manifest["packages"]["torch"].startswith("2.13.0")
     assert not (run / "work").exists()
+
+
+def golden_facts(folder: Path) -> dict[str, Any]:
+    """What a run's result comes down to: exact counts and hashes, and metrics that may move in the third digit."""
+    verdicts = json.loads((folder / "contracts" / "verdicts.json").read_text())
+    metrics = pl.read_parquet(folder / "evaluation" / "metrics.parquet").filter(pl.col("segment_kind") == "all")
+    rows = pl.read_parquet(folder / "recommendations.parquet")
+    return {
+        "accepted": {verdict["table"]: verdict["accepted"] for verdict in verdicts},
+        "histories": {name: file_sha256(folder / "histories" / name / "events.arrow") for name in ("past", "present")},
+        "customers": rows["customer_id"].n_unique(),
+        "recommendations": rows.height,
+        "ndcg_at_10": {model: round(value, 4) for model, value in metrics.select("model", "ndcg_at_10").iter_rows()},
+    }
+
+
+def test_the_golden_run(run: Path) -> None:
+    golden = json.loads((Path(__file__).parents[1] / "golden" / "smoke.json").read_text())
+    facts = golden_facts(run)
+    # Trained weights differ in their last bits between kinds of processor; nothing else may.
+    for model, value in golden.pop("ndcg_at_10").items():
+        assert facts["ndcg_at_10"][model] == pytest.approx(value, abs=0.02)
+    assert facts["ndcg_at_10"]["popularity"] == pytest.approx(0.276, abs=1e-4)
+    assert {name: facts[name] for name in golden} == golden
 
 
 def test_rows_are_conserved(run: Path) -> None:
