@@ -109,7 +109,7 @@ def evaluate(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Load a run's models, score them again and print every metric by segment."""
-    folder = RunStore(home).find(run)
+    folder = RunStore(home, write=False).find(run)
     from flows.evaluate_again import evaluate_again
 
     same = evaluate_again(folder)
@@ -129,13 +129,13 @@ def explain(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Say what a customer was recommended, why, and what was held back by which rule."""
-    show_runs.print_explanation(console, RunStore(home).find(run), customer)
+    show_runs.print_explanation(console, RunStore(home, write=False).find(run), customer)
 
 
 @app.command()
 def runs(home: Home = DEFAULT_HOME) -> None:
     """List every run of the home: published, trained, failed and in the making."""
-    show_runs.print_runs(console, RunStore(home))
+    show_runs.print_runs(console, RunStore(home, write=False))
 
 
 @app.command()
@@ -144,7 +144,7 @@ def show(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Show one run: counts, metrics, steps, files; for a failed one, why it stopped."""
-    show_runs.print_run(console, RunStore(home).find(run))
+    show_runs.print_run(console, RunStore(home, write=False).find(run))
 
 
 @app.command()

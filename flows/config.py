@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
+from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from data_contracts.errors import ConfigError
@@ -22,6 +23,8 @@ from data_contracts.errors import ConfigError
 PRESETS = Path(__file__).parent / "presets"
 ModelKind = Literal["attention_cf", "transformer"]
 Share = Annotated[float, Field(ge=0, le=1)]
+Days = Annotated[int, Field(ge=1, le=3650)]
+Table = Literal["assets", "markets", "customers", "prices", "transactions", "delivered_holdings", "restricted"]
 
 
 class Section(BaseModel):
@@ -58,7 +61,7 @@ class ContractsConfig(Section):
     freshness_days: int = Field(7, ge=0, le=3650, description="Newest trade and price at most this many days before as_of.")
     volume_change_limit: Share = Field(0.5, description="Largest relative fall in rows since the previous publication.")
     price_jump_limit: float = Field(0.5, gt=0, le=10, description="Largest relative move between two closes without a warning.")
-    quarantine_limits: dict[str, Share] = Field(
+    quarantine_limits: dict[Table, Share] = Field(
         default_factory=dict,
         description="Per table: share of quarantined rows above which the night is blocked.",
     )
@@ -67,8 +70,8 @@ class ContractsConfig(Section):
 class HistoriesConfig(Section):
     """How features and regimes are derived from prices; days are calendar days."""
 
-    momentum_days: tuple[int, ...] = (30, 90, 180)
-    popularity_days: tuple[int, ...] = (30, 90, 365)
+    momentum_days: Annotated[tuple[Days, ...], Field(min_length=1)] = (30, 90, 180)
+    popularity_days: Annotated[tuple[Days, ...], Field(min_length=1)] = (30, 90, 365)
     price_stale_days: int = Field(30, ge=1, le=365, description="A close older than this says nothing about a day.")
     regime_window_days: int = Field(90, ge=10, le=730)
     regime_threshold: float = Field(0.05, gt=0, lt=1, description="Window return above = bull, below minus = bear.")
@@ -182,6 +185,10 @@ class ScheduleConfig(Section):
     def _five_fields(cls, cron: str) -> str:
         if len(cron.split()) != 5:
             raise ValueError(f"schedule.cron={cron!r} needs five fields: minute hour day month weekday")
+        try:
+            CronSim(cron, datetime(2024, 1, 1))
+        except CronSimError as error:
+            raise ValueError(f"schedule.cron={cron!r}: {error}") from error
         return cron
 
 
@@ -273,14 +280,12 @@ def load_config(
         )
     try:
         tree: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"preset {path.name}: not valid TOML: {error}", remedy="correct the file") from error
     tree["preset"] = path.stem
     overrides = dict(settings or {})
     if source is not None:
         overrides["source.path"] = str(source)
-    if as_of is not None:
-        overrides["simulation.as_of" if tree.get("source", {}).get("format", "simulated") == "simulated" else "as_of"] = as_of
     for key, value in overrides.items():
         *sections, field = key.split(".")
         branch = tree
@@ -289,6 +294,12 @@ def load_config(
             if not isinstance(branch, dict):
                 raise ConfigError(f"setting {key!r}: {section!r} is a value, not a section", remedy=_field_hint())
         branch[field] = value
+    if as_of is not None:
+        # The market's own setting decides where the simulated data end; only then is the flag's meaning known.
+        if tree.get("source", {}).get("format", "simulated") == "simulated":
+            tree.setdefault("simulation", {})["as_of"] = as_of
+        else:
+            tree["as_of"] = as_of
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from data_contracts.point_in_time import assert_point_in_time
+from data_contracts.transactions import last_possible_date
 from data_contracts.valid_at import valid_at
 from flows.config import HistoriesConfig
 from flows.market_features import encode, market_regime, popularity_features, price_features
@@ -42,7 +43,7 @@ def build_histories(snapshot: Path, cut: date, settings: HistoriesConfig, as_of:
     assert_point_in_time(snapshot / "assets.parquet", "valid_from", as_of)
     buys = (
         pl.scan_parquet(snapshot / "transactions.parquet")
-        .filter((pl.col("side") == "buy") & (pl.col("date") <= cut))
+        .filter((pl.col("side") == "buy") & (last_possible_date() <= cut))
         .select("customer_id", "asset_id", "date", "value", "_source_row")
         .collect()
     )
@@ -111,7 +112,11 @@ def _items(snapshot: Path, buys: pl.DataFrame, prices: pl.DataFrame, cut: date, 
 
 def _customers(snapshot: Path, buys: pl.DataFrame, cut: date) -> pl.DataFrame:
     """Customers of the cut, sorted by customer_id: every one with a profile or a buy by then."""
-    profiles = valid_at(snapshot / "customers.parquet", "customer_id", cut).select("customer_id", *CUSTOMER_COLUMNS).collect()
+    profiles = (
+        valid_at(snapshot / "customers.parquet", "customer_id", cut)
+        .select("customer_id", *CUSTOMER_COLUMNS, has_profile=pl.lit(True))
+        .collect()
+    )
     known = pl.concat([profiles["customer_id"], buys["customer_id"]]).unique().sort()
     activity = buys.group_by("customer_id").agg(
         n_buys=pl.len(),
@@ -122,6 +127,7 @@ def _customers(snapshot: Path, buys: pl.DataFrame, cut: date) -> pl.DataFrame:
         pl.DataFrame({"customer_id": known})
         .join(profiles, on="customer_id", how="left")
         .with_columns(
+            pl.col("has_profile").fill_null(False),
             pl.col("customer_type").fill_null("not_available"),
             pl.col("risk_level").fill_null("not_available"),
             pl.col("risk_predicted").fill_null(False),

@@ -83,7 +83,7 @@ def check_contracts(night: Night, landed: Path) -> Path:
         freshness_days=limits.freshness_days,
         volume_change_limit=limits.volume_change_limit,
         price_jump_limit=limits.price_jump_limit,
-        quarantine_limits=limits.quarantine_limits,
+        quarantine_limits={str(table): share for table, share in limits.quarantine_limits.items()},
     )
     try:
         verdicts = check_landing(landed_tables(landed), night.folder, context)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from data_contracts.errors import TrainingError
+from data_contracts.transactions import last_possible_date
 from flows.config import ModelKind, RunConfig
 from lightning_modules.evaluation import rank_tables
 from lightning_modules.fit import ModelSpec, TrainSettings, fit, load_ranker
@@ -59,10 +60,12 @@ def relevant_pairs(snapshot: Path, histories: Histories, cut: date, as_of: date)
 
     Assets outside the catalogue of the cut, and customers with no history, are not asked for: nobody could know them.
     """
-    buys = pl.scan_parquet(snapshot / "transactions.parquet").filter((pl.col("side") == "buy") & (pl.col("date") <= as_of))
+    buys = pl.scan_parquet(snapshot / "transactions.parquet").filter((pl.col("side") == "buy") & (last_possible_date() <= as_of))
+    # A purchase known only to lie in a window that straddles the cut is neither learnt from nor asked for.
+    first_possible = last_possible_date() - pl.duration(days=pl.col("date_window_days").fill_null(0))
     pairs = (
         buys.group_by("customer_id", "asset_id")
-        .agg(pl.col("date").min())
+        .agg(first_possible.min().alias("date"))
         .filter(pl.col("date") > cut)
         .select("customer_id", "asset_id")
         .collect()
@@ -117,7 +120,7 @@ def evaluate_models(
                 histories,
                 pairs["customer"].to_numpy(),
                 pairs["item"].to_numpy(),
-                k=config.evaluate.k,
+                k=max(10, config.evaluate.k),
                 max_length=config.model.max_length,
             )
         pq.write_table(relevant, out / f"{name}.relevant.parquet")
@@ -133,7 +136,7 @@ def evaluate_models(
         rankings,
         segments,
         n_items=histories.n_items,
-        cutoffs=(5, config.evaluate.k) if config.evaluate.k > 5 else (config.evaluate.k,),
+        cutoffs=tuple(sorted({5, 10, config.evaluate.k})),
         seed=config.seed,
     )
     metrics.write_parquet(out / "metrics.parquet")

@@ -68,7 +68,7 @@ class Night:
         started = time.perf_counter()
         try:
             yield
-        except NightfolioError:
+        except BaseException:
             (self.folder / "stopped_at").write_text(name, encoding="utf-8")
             raise
         seconds, peak = time.perf_counter() - started, _peak_mib()

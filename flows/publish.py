@@ -89,7 +89,7 @@ def write_manifest(night: Night, kind: str) -> Path:
     """``manifest.json``: everything that went in and came out. Removes scratch first; it is the last file written."""
     inputs = input_files(night)
     shutil.rmtree(night.folder / "work", ignore_errors=True)
-    previous = night.store.current()
+    previous, compared = night.store.current(), night.previous()
     outputs = [
         {
             "path": file.relative_to(night.folder).as_posix(),
@@ -121,6 +121,7 @@ def write_manifest(night: Night, kind: str) -> Path:
         "previous": None
         if previous is None
         else {"run_id": previous.name, "manifest_sha256": file_sha256(previous / "manifest.json")},
+        "compared_with": None if compared is None else compared.name,
         "inputs": inputs,
         "outputs": outputs,
     }

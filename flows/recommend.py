@@ -38,10 +38,12 @@ def recommend(
     model_dir: Path,
     out: Path,
 ) -> Path:
-    """Writes to ``out``: recommendations, exclusions, asset_exclusions, attention (Parquet) and faithfulness.json.
+    """Writes to ``out``: recommendations, exclusions, asset_exclusions, customer_exclusions, attention
+    (Parquet) and faithfulness.json.
 
     A customer with a history is ranked by the model; one without is offered what most customers bought in the last
-    90 days, and the row says so. Fewer than k rows mean that fewer candidates were eligible.
+    90 days, and the row says so. One without an accepted profile is offered nothing: suitability
+    fails closed. Fewer than k rows mean that fewer candidates were eligible.
     """
     torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
@@ -162,6 +164,9 @@ def _rank(
             ("rule_id", pa.dictionary(pa.int8(), pa.string())),
         ]
     )
+    unprofiled = ~customers["has_profile"].to_numpy()  # [C]
+    unknown = customers.filter(pl.Series(unprofiled)).select("customer_id", rule_id=pl.lit("no_profile"))
+    unknown.write_parquet(out / "customer_exclusions.parquet")
     counts: dict[str, dict[str, int]] = {rule: {"candidates": 0, "customers": 0} for rule in PAIR_RULES}
     parts: list[pl.DataFrame] = []
     k = config.recommend.k
@@ -184,7 +189,7 @@ def _rank(
             if config.recommend.offer_previously_held:
                 broken[RULE["previously_held"]] = False
             forbidden = broken.any(axis=0)
-            scores[forbidden | ~open_to_all[None, :]] = -np.inf
+            scores[forbidden | ~open_to_all[None, :] | unprofiled[low:high, None]] = -np.inf
             order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
             value = np.take_along_axis(scores, order, axis=1)
             keep = np.isfinite(value)
@@ -215,6 +220,7 @@ def _rank(
                     schema=schema,
                 )
             )
+    counts["no_profile"] = {"candidates": unknown.height * histories.n_items, "customers": unknown.height}
     return pl.concat(parts), counts
 
 

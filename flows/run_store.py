@@ -68,8 +68,10 @@ def as_storage_error(error: OSError, place: Path) -> StorageError | None:
 class RunStore:
     """Reads and writes the home. Every public change is one rename."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, write: bool = True) -> None:
         self.home = home.absolute()
+        if not write:
+            return
         try:
             for name in ("staging", "published", "trained", "failed", "leases", "markets"):
                 (self.home / name).mkdir(parents=True, exist_ok=True)
@@ -173,6 +175,7 @@ class RunStore:
         entries = [
             RunEntry(path.name, state, path, path == current)
             for state in ("published", "trained", "failed", "staging")
+            if (self.home / state).is_dir()
             for path in (self.home / state).iterdir()
             if RUN_NAME.fullmatch(path.name)
         ]

@@ -36,7 +36,12 @@ def print_night(console: Console, run: Path) -> None:
     least, most = counts.select(pl.col("len").min(), pl.col("len").max().alias("most")).row(0)
     spread = f"{least} to {most}" if counts.height else "0"
     console.print(f"\n[bold]Nightfolio {manifest['run_id']}[/]   as of {manifest['as_of']}")
-    console.print(f"{counts.height:,} customers got {rows.height:,} recommendations ({spread} each)\n")
+    known = pl.scan_parquet(run / "histories" / "present" / "customers.parquet").select("has_profile").collect()
+    console.print(f"{counts.height:,} of {known.height:,} customers got {rows.height:,} recommendations ({spread} each)")
+    unprofiled = known.height - int(known["has_profile"].sum())
+    if unprofiled:
+        console.print(f"{unprofiled:,} customers have no accepted profile and were offered nothing")
+    console.print()
     print_metrics(console, run)
     for label, name in (
         ("recommendations", "recommendations.csv"),
@@ -194,7 +199,9 @@ def print_explanation(console: Console, run: Path, customer: str) -> None:
     )
     rows = pl.scan_parquet(path).filter(pl.col("customer_id") == customer).sort("rank").collect()
     if rows.is_empty():
-        console.print("no candidate was eligible")
+        console.print(
+            "no candidate was eligible" if profile["has_profile"] else f"nothing offered: {RULES['no_profile']} (no_profile)"
+        )
     for row in rows.iter_rows(named=True):
         console.print(
             f"\n[bold]{row['rank']:>2}. {escape(row['asset_name'])}[/]  "

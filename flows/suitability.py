@@ -30,7 +30,10 @@ PAIR_RULES = {
     "possibly_held": "a trade or position set aside in quarantine says that the customer may hold the asset",
     "above_risk_profile": "the asset's risk class is above the customer's risk profile",
 }
-RULES = {**ASSET_RULES, **PAIR_RULES}
+CUSTOMER_RULES = {
+    "no_profile": "no accepted row of the customers table is valid at as_of, so nobody knows what suits the customer",
+}
+RULES = {**CUSTOMER_RULES, **ASSET_RULES, **PAIR_RULES}
 
 
 def asset_risk_class(items: pl.DataFrame, settings: RecommendConfig) -> pl.DataFrame:

@@ -102,8 +102,7 @@ def report(night: Night, snapshot: Artifact, evaluation: Artifact, ranked: Artif
 @task(cache_policy=NO_CACHE, persist_result=False)
 def publish(night: Night, pages: Artifact) -> Path:
     """Manifest, then one atomic rename."""
-    with night.step("publish"):
-        pages.open()
+    pages.open()
     return publishing.publish(night)
 
 

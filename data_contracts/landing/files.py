@@ -79,7 +79,7 @@ def require_file(folder: Path, table: str, names: Sequence[str]) -> Path:
         shown = ", ".join(present[:12]) + (" ..." if len(present) > 12 else "")
         raise LandingError(
             f"{table}: no file in {folder} (looked for {', '.join(names)}; the folder holds {shown or 'nothing'})",
-            remedy="put the file there under one of these names, or choose another --source or --source-format",
+            remedy="put the file there under one of these names, or choose another --source or source.format",
         )
     return path
 

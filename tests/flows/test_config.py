@@ -28,6 +28,9 @@ def test_every_shipped_preset_is_accepted(name: str, tmp_path: Path) -> None:
         ("model.heads=3", "model.dim=64 is not a multiple of model.heads=3"),
         ("schedule.time_zone='Mars/Olympus'", "schedule.time_zone='Mars/Olympus' is not an IANA time zone"),
         ("schedule.cron='daily'", "needs five fields"),
+        ("schedule.cron='99 99 * * *'", "schedule.cron='99 99 * * *'"),
+        ("histories.momentum_days=[-30]", "histories.momentum_days.0: Input should be greater than or equal to 1"),
+        ("contracts.quarantine_limits.asets=0.1", "contracts.quarantine_limits.asets"),
         ("source.path='somewhere'", "source.path conflicts with source.format='simulated'"),
         ("source.format='far_trans'", "source.path is needed for source.format='far_trans'"),
         ("train.models=['transformer']", "recommend.model='attention_cf' is not among train.models"),
@@ -69,3 +72,14 @@ def test_the_hash_covers_every_setting_but_the_sources_place() -> None:
 def test_unknown_preset_names_those_that_exist() -> None:
     with pytest.raises(ConfigError, match="preset 'nope' does not exist"):
         load_config("nope")
+
+
+def test_the_flag_as_of_is_kept_where_a_setting_changes_the_format() -> None:
+    config = load_config("smoke", source=Path("x"), as_of=date(2021, 1, 31), settings={"source.format": "far_trans"})
+    assert config.resolved_as_of() == date(2021, 1, 31)
+
+
+def test_a_preset_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_bytes(b"seed = 1 # \xff")
+    with pytest.raises(ConfigError, match=r"preset bad.toml: not valid TOML"):
+        load_config(str(tmp_path / "bad.toml"))

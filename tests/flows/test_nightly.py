@@ -246,6 +246,26 @@ def test_what_comes_after_as_of_changes_no_byte(home: Path, tmp_path: Path, pref
     assert withheld["customers"] == 20
 
 
+def test_a_customer_whose_profile_is_in_quarantine_is_offered_nothing(home: Path, tmp_path: Path, prefect_engine: None) -> None:
+    market = simulated_folder(load_config("smoke").simulation, home)
+    customers = pl.read_parquet(market / "customers.parquet").filter(pl.col("risk_level") == "conservative")
+    misspelt = customers["customer_id"].unique().sort().head(3).to_list()
+
+    def misspell(name: str, frame: pl.DataFrame) -> pl.DataFrame:
+        if name != "customers":
+            return frame
+        wrong = pl.col("customer_id").is_in(misspelt)
+        return frame.with_columns(pl.when(wrong).then(pl.lit("Konservativ")).otherwise("risk_level").alias("risk_level"))
+
+    folder = nightly("firm", _copy_with(market, tmp_path / "landing", misspell), AS_OF, SMALL, tmp_path / "home")
+    rows = pl.read_parquet(folder / "recommendations.parquet")
+    assert rows.height > 0
+    assert rows.filter(pl.col("customer_id").is_in(misspelt)).is_empty()
+    kept = pl.read_parquet(folder / "recommendations" / "customer_exclusions.parquet")
+    assert set(misspelt) & set(kept["customer_id"]) == set(kept["customer_id"])
+    assert kept["rule_id"].unique().to_list() == ["no_profile"]
+
+
 def test_a_future_row_in_the_snapshot_stops_the_histories(run: Path, tmp_path: Path) -> None:
     snapshot = tmp_path / "snapshot"
     snapshot.mkdir()
