@@ -84,8 +84,8 @@ class ModelConfig(Section):
     heads: int = Field(2, ge=1, le=32)
     blocks: int = Field(2, ge=1, le=24)
     dropout: float = Field(0.2, ge=0, lt=1)
-    max_length: int = Field(64, ge=2, le=4096, description="Most recent events of a history that a model sees.")
-    holders: int = Field(32, ge=0, le=1024, description="Holders of a candidate that user attention looks at.")
+    max_length: int = Field(50, ge=2, le=4096, description="Most recent events of a history that a model sees.")
+    holders: int = Field(16, ge=0, le=1024, description="Holders of a candidate that user attention looks at.")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> ModelConfig:
@@ -98,13 +98,13 @@ class TrainConfig(Section):
     """How both models are fitted. Adam, linear warm-up, then decay, as a pure function of the step."""
 
     models: tuple[ModelKind, ...] = ("attention_cf", "transformer")
-    epochs: int = Field(10, ge=1, le=1000)
+    epochs: int = Field(12, ge=1, le=1000)
     batch_size: int = Field(128, ge=1, le=65536, description="Purchases (attention_cf) or customers (transformer) a step.")
     learning_rate: float = Field(1e-3, gt=0, le=1)
     warmup_fraction: float = Field(0.1, ge=0, lt=1)
     decay: Literal["linear", "exponential"] = "linear"
     recency_half_life_days: float | None = Field(
-        180.0, gt=0, description="A purchase this old counts half as much as a target; unset: all count alike."
+        90.0, gt=0, description="A purchase this old counts half as much as a target; unset: all count alike."
     )
 
     @field_validator("models")

@@ -58,9 +58,9 @@ def build_histories(snapshot: Path, cut: date, settings: HistoriesConfig, as_of:
         ("asset_class", "asset_subclass", "sector", "market_id"),
         [name for name in items.columns if name in {"dividend_yield", "volatility"} or name.startswith(("momentum_", "buyers_"))],
     )
-    customer_features, customer_names = encode(
-        customers, ("customer_type", "risk_level", "investment_capacity"), ("log_buys", "log_days_since_last")
-    )
+    # Declared traits only: counts or recency of a customer's own buys, known at the cut, would tell a model in training
+    # what happened after the purchase it is asked to predict.
+    customer_features, customer_names = encode(customers, ("customer_type", "risk_level", "investment_capacity"), ())
     events = (
         buys.join(items.select("asset_id", item=pl.int_range(1, pl.len() + 1, dtype=pl.Int32)), on="asset_id")
         .join(customers.select("customer_id", customer=pl.int_range(pl.len(), dtype=pl.Int32)), on="customer_id")
@@ -118,11 +118,7 @@ def _customers(snapshot: Path, buys: pl.DataFrame, cut: date) -> pl.DataFrame:
         .collect()
     )
     known = pl.concat([profiles["customer_id"], buys["customer_id"]]).unique().sort()
-    activity = buys.group_by("customer_id").agg(
-        n_buys=pl.len(),
-        log_buys=pl.len().log1p(),
-        log_days_since_last=(pl.lit(cut) - pl.col("date").max()).dt.total_days().log1p(),
-    )
+    activity = buys.group_by("customer_id").agg(n_buys=pl.len())
     return (
         pl.DataFrame({"customer_id": known})
         .join(profiles, on="customer_id", how="left")
