@@ -115,7 +115,8 @@ def test_a_run_triggered_by_the_api_with_parameters_completes_and_the_cron_fires
 ) -> None:
     api, home, log = served
     train = _until("the registration", lambda: _deployment(api, "train/train"), log)
-    night = _deployment(api, "nightly/nightly")
+    # The two are registered side by side: either may be there first.
+    night = _until("the registration of the night", lambda: _deployment(api, "nightly/nightly"), log)
     (schedule,) = night["schedules"]
     assert schedule["schedule"]["cron"] == "* * * * *"
     assert schedule["schedule"]["timezone"] == "UTC"
