@@ -20,6 +20,7 @@ from lightning_modules.explanations import attention_table, faithfulness
 from lightning_modules.fit import load_ranker
 from lightning_modules.histories import Histories
 from lightning_modules.popularity import popularity_scores
+from lightning_modules.ranker import Ranker
 
 BATCH = 512
 FALLBACK_DAYS = 90
@@ -54,9 +55,12 @@ def recommend(
     removed = asset_exclusions(items, snapshot / "restricted.parquet", as_of, config.recommend)
     removed.write_parquet(out / "asset_exclusions.parquet")
 
-    top, pair_counts = _rank(config, histories, histories_dir, model_dir, snapshot, items, customers, removed, as_of, out)
+    model = load_ranker(model_dir, histories_dir)
+    since = (as_of - timedelta(days=FALLBACK_DAYS)).toordinal() - date(1970, 1, 1).toordinal()
+    recent = popularity_scores(histories, since_day=since).numpy()
+    top, pair_counts = _rank(config, histories, model, recent, snapshot, items, customers, removed, out)
     has_history = (customers["n_buys"] > 0).to_numpy()
-    table, proof = _explain(config, histories, histories_dir, model_dir, top, has_history)
+    table, proof = _explain(config, histories, model, top, has_history)
     table.write_parquet(out / "attention.parquet")
     (out / "faithfulness.json").write_text(json.dumps(proof, indent=2), encoding="utf-8")
     (out / "exclusion_counts.json").write_text(json.dumps(pair_counts, indent=2), encoding="utf-8")
@@ -72,14 +76,10 @@ def recommend(
     )
     holdings = pl.scan_parquet(snapshot / "holdings.parquet").select("customer_id", "asset_id", "status").collect()
     reasons = _reasons(table, items, customers, holdings, bool(proof.get("better_than_random", False)))
-    recent = popularity_scores(
-        histories,
-        since_day=(as_of - timedelta(days=FALLBACK_DAYS)).toordinal() - date(1970, 1, 1).toordinal(),
-    )
     buyers = pl.DataFrame(
         {
             "item": np.arange(1, histories.n_items + 1, dtype=np.int32),
-            "buyers": recent.numpy().astype(np.int64),
+            "buyers": recent.astype(np.int64),
         }
     )
     fallback = pl.format(
@@ -132,17 +132,15 @@ def recommend(
 def _rank(
     config: RunConfig,
     histories: Histories,
-    histories_dir: Path,
-    model_dir: Path,
+    model: Ranker,
+    recent: NDArray[np.float32],
     snapshot: Path,
     items: pl.DataFrame,
     customers: pl.DataFrame,
     removed: pl.DataFrame,
-    as_of: date,
     out: Path,
 ) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
     """``customer, rank, item, score`` of the eligible top k; streams pair exclusions to exclusions.parquet."""
-    model = load_ranker(model_dir, histories_dir)
     open_to_all = ~items["asset_id"].is_in(removed["asset_id"].unique().to_list()).to_numpy()  # [N]
     asset_risk = items["asset_risk"].to_numpy().astype(np.int8)  # [N]
     profile = customers["risk_level"].replace_strict(RISK_LEVELS, default=NO_LIMIT, return_dtype=pl.Int8).to_numpy()  # [C]
@@ -153,8 +151,6 @@ def _rank(
         .sort("customer", "column", "rule")
     )
     owner, column, breaks = pairs["customer"].to_numpy(), pairs["column"].to_numpy(), pairs["rule"].to_numpy()
-    since = (as_of - timedelta(days=FALLBACK_DAYS)).toordinal() - date(1970, 1, 1).toordinal()
-    popular = popularity_scores(histories, since_day=since).numpy().astype(np.float32)
     asset_ids = pa.array(items["asset_id"].to_list())
     rule_ids = pa.array(list(PAIR_RULES))
     schema = pa.schema(
@@ -181,7 +177,7 @@ def _rank(
                     .numpy()
                     .copy()
                 )
-            scores[lengths[low:high] == 0] = popular
+            scores[lengths[low:high] == 0] = recent
             first, last = np.searchsorted(owner, [low, high])
             broken = np.zeros((len(PAIR_RULES), high - low, histories.n_items), bool)  # rule, customer, candidate
             broken[breaks[first:last], owner[first:last] - low, column[first:last]] = True
@@ -255,13 +251,11 @@ def _batches(total: int) -> Iterator[Ints]:
 def _explain(
     config: RunConfig,
     histories: Histories,
-    histories_dir: Path,
-    model_dir: Path,
+    model: Ranker,
     top: pl.DataFrame,
     has_history: NDArray[np.bool_],
 ) -> tuple[pl.DataFrame, dict[str, object]]:
     """Attention of every recommendation over the customer's holdings, and its measured faithfulness on a sample."""
-    model = load_ranker(model_dir, histories_dir)
     k = config.recommend.k
     ranked = top.filter(pl.Series(has_history[top["customer"].to_numpy()]))
     who = ranked["customer"].unique(maintain_order=True).to_numpy().astype(np.int64)
