@@ -15,6 +15,7 @@ from rich.console import Console
 
 from data_contracts.errors import NightfolioError
 from flows import show_runs
+from flows.bench.commands import bench
 from flows.config import RunConfig, load_config, parse_setting, preset_names
 from flows.run_store import RunStore
 
@@ -25,6 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(bench)
 # Into a file or a pipe nothing has to fit a screen.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
