@@ -19,9 +19,9 @@ from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from data_contracts.errors import ConfigError
+from lightning_modules.settings import ModelKind
 
 PRESETS = Path(__file__).parent / "presets"
-ModelKind = Literal["attention_cf", "transformer"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Days = Annotated[int, Field(ge=1, le=3650)]
 Table = Literal["assets", "markets", "customers", "prices", "transactions", "delivered_holdings", "restricted"]
@@ -78,7 +78,7 @@ class HistoriesConfig(Section):
 
 
 class ModelConfig(Section):
-    """Shape of both models."""
+    """Shape of the models that are trained by gradient."""
 
     dim: int = Field(64, ge=8, le=1024)
     heads: int = Field(2, ge=1, le=32)
@@ -94,12 +94,29 @@ class ModelConfig(Section):
         return self
 
 
+class BaselinesConfig(Section):
+    """Settings of the models that are counted or computed rather than trained, and of BPR-MF."""
+
+    recent_days: Days = Field(90, description="recent_popularity: buyers of this many days before the cut are counted.")
+    markov_steps: int = Field(20, ge=1, le=1000, description="markov: a transition leads to one of this many events after.")
+    markov_step_decay: float = Field(0.8, gt=0, le=1, description="markov: what each further event between two costs.")
+    markov_half_life_days: float | None = Field(
+        None, gt=0, description="markov: events this many days apart count half; unset: days do not matter."
+    )
+    knn_neighbours: int = Field(100, ge=1, le=10_000, description="item_knn: neighbours kept per item.")
+    knn_shrinkage: float = Field(10.0, ge=0, le=1e6, description="item_knn: added to the cosine's denominator, in customers.")
+    ease_ridge: float = Field(250.0, gt=0, le=1e9, description="ease: L2 penalty, in customers. EASE is always evaluated.")
+    bpr_ridge: float = Field(1e-4, ge=0, le=1e3, description="bpr_mf: L2 penalty on the vectors of an example.")
+
+
 class TrainConfig(Section):
-    """How both models are fitted. Adam, linear warm-up, then decay, as a pure function of the step."""
+    """How models are fitted. Adam, linear warm-up, then decay, as a pure function of the step."""
 
     models: tuple[ModelKind, ...] = ("attention_cf", "transformer")
     epochs: int = Field(12, ge=1, le=1000)
-    batch_size: int = Field(128, ge=1, le=65536, description="Purchases (attention_cf) or customers (transformer) a step.")
+    batch_size: int = Field(
+        128, ge=1, le=65536, description="Purchases (attention_cf, bpr_mf) or customers (transformer) a step."
+    )
     learning_rate: float = Field(1e-3, gt=0, le=1)
     warmup_fraction: float = Field(0.1, ge=0, lt=1)
     decay: Literal["linear", "exponential"] = "linear"
@@ -204,6 +221,7 @@ class RunConfig(Section):
     contracts: ContractsConfig = ContractsConfig()
     histories: HistoriesConfig = HistoriesConfig()
     model: ModelConfig = ModelConfig()
+    baselines: BaselinesConfig = BaselinesConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     recommend: RecommendConfig = RecommendConfig()

@@ -16,9 +16,9 @@ import polars as pl
 from flows import publish as publishing
 from flows.artifact import file_sha256
 from flows.config import RunConfig
-from flows.learn import POPULARITY
 from flows.night import Night
 from flows.suitability import RULES
+from lightning_modules.family import FAMILY
 from reports.drift import drift_report
 from reports.drift_columns import (
     HOLDINGS,
@@ -45,6 +45,7 @@ from reports.evidence import (
     Verdict,
 )
 from reports.evidence_pack import write_evidence
+from reports.ranking import POPULARITY
 
 FIRST = "first publication of this preset and source in this home: nothing to compare with"
 SAMPLE_CUSTOMERS = 8
@@ -128,9 +129,7 @@ def gather(night: Night, drift: tuple[DriftVerdict, ...] | Absent) -> Evidence:
         recommendations=_sample(night, recommendations, customers),
         exclusions=_exclusions(run, customers.height),
         attention=_attention(night, config),
-        faithfulness=(_faithfulness(config, proof),)
-        if proof.get("n_pairs")
-        else Absent("no customer has a history, so no attention was measured"),
+        faithfulness=(_faithfulness(config, proof),) if proof.get("n_pairs") else Absent(_why_no_attention(config)),
         training=tuple(
             TrainingEvidence(folder.name, pl.read_parquet(folder / "training.parquet"), _training_facts(config))
             for folder in sorted((run / "models").iterdir())
@@ -173,7 +172,7 @@ def _checks(
         Check(
             "Accuracy against popularity",
             "pass" if (everyone["ndcg_gain_low"] or 0) > 0 else "warn",
-            f"NDCG@{k} {everyone[f'ndcg_at_{k}']:.4f}, paired gain {everyone['ndcg_gain']:+.4f} "
+            f"NDCG@{k} {everyone[f'ndcg_at_{k}']:.4f}, paired gain {_signed(everyone['ndcg_gain'])} "
             f"[{_signed(everyone['ndcg_gain_low'])}, {_signed(everyone['ndcg_gain_high'])}]",
             "the 95 % interval of the paired gain lies above 0",
             "Do not rely on this model; compare with `nightfolio train`.",
@@ -185,7 +184,9 @@ def _checks(
             "pass" if proof.get("better_than_random") else "warn",
             "erasing the most attended holding hurts more than a random one"
             if proof.get("better_than_random")
-            else "not shown to be better than erasing a random holding",
+            else "not shown to be better than erasing a random holding"
+            if proof.get("n_pairs")
+            else _why_no_attention(config),
             "the 95 % interval of the paired difference lies above 0",
             "Read the reasons as descriptions of the model's weights, not as causes; the file says so on each row.",
             "data scientist",
@@ -280,7 +281,7 @@ def _attention(night: Night, config: RunConfig) -> AttentionEvidence | Absent:
     pool = several.filter(several.is_in(lengths.implode()))
     pool = pool if len(pool) else several
     if pool.is_empty():
-        return Absent("no customer has a history, so there is no attention to show")
+        return Absent(_why_no_attention(config))
     chosen = pool.sample(min(HEATMAP_CUSTOMERS, len(pool)), seed=config.seed).sort()
     rows = (
         attention.filter(pl.col("customer").is_in(chosen.implode()))
@@ -304,6 +305,12 @@ def _attention(night: Night, config: RunConfig) -> AttentionEvidence | Absent:
             pl.col("candidate_name").alias("candidate"),
         ),
     )
+
+
+def _why_no_attention(config: RunConfig) -> str:
+    if FAMILY[config.recommend.model].speaks == "none":
+        return f"the published model ({config.recommend.model}) does not look at single purchases of a customer"
+    return "no customer has a history, so no attention was measured"
 
 
 def _faithfulness(config: RunConfig, proof: dict[str, Any]) -> Faithfulness:

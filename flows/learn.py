@@ -5,28 +5,31 @@ from __future__ import annotations
 import logging
 from datetime import date
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 import pyarrow.parquet as pq
 import torch
-from torch import Tensor
 
 from data_contracts.errors import TrainingError
 from data_contracts.transactions import last_possible_date
-from flows.config import ModelKind, RunConfig
+from flows.config import RunConfig
+from lightning_modules.ease import MOST_ITEMS
 from lightning_modules.evaluation import rank_tables
-from lightning_modules.fit import ModelSpec, TrainSettings, fit, load_ranker
-from lightning_modules.histories import Histories, HistoryBatch
-from lightning_modules.popularity import popularity_scores
-from reports.ranking import Ranking, summarise
+from lightning_modules.family import computed_ranker, events_read
+from lightning_modules.fit import fit, load_ranker
+from lightning_modules.histories import Histories
+from lightning_modules.settings import ModelKind, ModelSpec, TrainSettings
+from reports.ranking import EASE, POPULARITY, Ranking, summarise
 
 log = logging.getLogger("nightfolio")
-POPULARITY = "popularity"
+ALWAYS: tuple[ModelKind, ...] = (POPULARITY, EASE)
+"""What every model is measured against: computed at evaluation where it is not among the models (EASE: if it is possible)."""
 
 
 def model_spec(config: RunConfig, kind: ModelKind) -> ModelSpec:
     """The model's shape as the learning room takes it."""
-    return ModelSpec(kind=kind, **config.model.model_dump())
+    return ModelSpec(kind=kind, **config.model.model_dump(), **config.baselines.model_dump())
 
 
 def train_settings(config: RunConfig) -> TrainSettings:
@@ -92,7 +95,7 @@ def evaluate_models(
     as_of: date,
     out: Path,
 ) -> Path:
-    """Rank tables of every model and of popularity, and ``metrics.parquet`` (:func:`reports.ranking.summarise`).
+    """Rank tables of every model, of popularity and of EASE, and ``metrics.parquet`` (:func:`reports.ranking.summarise`).
 
     Raises TrainingError where nobody bought anything new in the horizon.
     """
@@ -105,23 +108,19 @@ def evaluate_models(
             f"no customer with a history bought a new asset between {cut} and {as_of}: there is nothing to evaluate on",
             remedy="choose a longer evaluate.horizon_days, or a later as_of",
         )
-    popularity = popularity_scores(histories)
-
-    def score_popularity(batch: HistoryBatch) -> Tensor:
-        scores: Tensor = popularity.expand(len(batch.customers), -1)
-        return scores
-
     rankings: dict[str, Ranking] = {}
-    for name in (POPULARITY, *models):
-        score = score_popularity if name == POPULARITY else load_ranker(models[name], histories_dir).score
+    always = [kind for kind in ALWAYS if kind not in models and (kind != EASE or histories.n_items <= MOST_ITEMS)]
+    for name in (*always, *models):
+        spec = model_spec(config, cast("ModelKind", name))
+        model = load_ranker(models[name], histories_dir) if name in models else computed_ranker(spec, histories)
         with torch.inference_mode():
             relevant, top = rank_tables(
-                score,
+                model.score,
                 histories,
                 pairs["customer"].to_numpy(),
                 pairs["item"].to_numpy(),
                 k=max(10, config.evaluate.k),
-                max_length=config.model.max_length,
+                max_length=events_read(spec),
             )
         pq.write_table(relevant, out / f"{name}.relevant.parquet")
         pq.write_table(top, out / f"{name}.top.parquet")

@@ -15,13 +15,22 @@ import torch
 from numpy.typing import NDArray
 
 from flows.config import RunConfig
+from flows.learn import model_spec
 from flows.suitability import NO_LIMIT, PAIR_RULES, RISK_LEVELS, asset_exclusions, asset_risk_class
 from lightning_modules.explanations import attention_table, faithfulness
+from lightning_modules.family import FAMILY, Speaks, events_read
 from lightning_modules.fit import load_ranker
 from lightning_modules.histories import Histories
 from lightning_modules.popularity import popularity_scores
 from lightning_modules.ranker import Ranker
 
+UNNAMED = ("none", "None of this customer's purchases speaks for it: it follows those for which one does.")
+WITHOUT_HOLDINGS: Mapping[str, tuple[str, str]] = {
+    "popularity": ("popularity", "One of the assets allowed for this customer that most customers bought."),
+    "recent_popularity": ("popularity", "One of the assets allowed for this customer that most customers bought of late."),
+    "bpr_mf": ("none", "Bought by customers with similar purchases; this model does not say which purchase spoke for it."),
+}
+"""What stands as explanation and as reason beside a recommendation that no purchase is named for, by kind of model."""
 BATCH = 512
 FALLBACK_DAYS = 90
 FAITHFULNESS_SAMPLE = 500
@@ -70,12 +79,14 @@ def recommend(
         on="item",
         maintain_order="left",
     ).join(
-        customers.select("customer", "customer_id", "risk_level", "risk_predicted"),
+        customers.select("customer", "customer_id", "risk_level", "risk_predicted", has_history=pl.col("n_buys") > 0),
         on="customer",
         maintain_order="left",
     )
     holdings = pl.scan_parquet(snapshot / "holdings.parquet").select("customer_id", "asset_id", "status").collect()
-    reasons = _reasons(table, items, customers, holdings, bool(proof.get("better_than_random", False)))
+    faithful = bool(proof.get("better_than_random", False))
+    speaks = FAMILY[config.recommend.model].speaks
+    reasons = _reasons(table, items, customers, holdings, speaks, faithful)
     buyers = pl.DataFrame(
         {
             "item": np.arange(1, histories.n_items + 1, dtype=np.int32),
@@ -88,20 +99,19 @@ def recommend(
         pl.lit(FALLBACK_DAYS),
         pl.col("buyers"),
     )
+    unnamed = WITHOUT_HOLDINGS.get(config.recommend.model, UNNAMED)
+    warm = pl.col("has_history")
+    measured = pl.lit(f"{speaks}, better than random erasure" if faithful else f"{speaks}, NOT better than random erasure")
     recommendations = (
         rows.join(reasons, on=["customer", "item"], how="left", maintain_order="left")
         .join(buyers, on="item", how="left", maintain_order="left")
         .with_columns(pl.lit(run_id).alias("run_id"), pl.lit(as_of).alias("as_of"))
         .with_columns(
-            model_id=pl.when(pl.col("reason").is_null())
-            .then(pl.lit("recent_popularity"))
-            .otherwise(pl.lit(config.recommend.model)),
-            explanation=pl.when(pl.col("reason").is_null())
-            .then(pl.lit("popularity"))
-            .when(pl.lit(bool(proof.get("better_than_random", False))))
-            .then(pl.lit("attention, better than random erasure"))
-            .otherwise(pl.lit("attention, NOT better than random erasure")),
-            reason=pl.coalesce("reason", fallback),
+            model_id=pl.when(warm).then(pl.lit(config.recommend.model)).otherwise(pl.lit("recent_popularity")),
+            explanation=pl.when(pl.col("reason").is_not_null())
+            .then(measured)
+            .otherwise(pl.when(warm).then(pl.lit(unnamed[0])).otherwise(pl.lit("popularity"))),
+            reason=pl.coalesce("reason", pl.when(warm).then(pl.lit(unnamed[1])).otherwise(fallback)),
         )
         .select(
             "run_id",
@@ -167,16 +177,12 @@ def _rank(
     parts: list[pl.DataFrame] = []
     k = config.recommend.k
     lengths = customers["n_buys"].to_numpy()
+    read = events_read(model_spec(config, config.recommend.model))
     with pq.ParquetWriter(out / "exclusions.parquet", schema, compression="zstd") as writer:
         for chosen in _batches(histories.n_customers):
             low, high = int(chosen[0]), int(chosen[-1]) + 1
             with torch.inference_mode():
-                scores = (
-                    model.score(histories.batch(torch.from_numpy(chosen), max_length=config.model.max_length))
-                    .float()
-                    .numpy()
-                    .copy()
-                )
+                scores = model.score(histories.batch(torch.from_numpy(chosen), max_length=read)).float().numpy().copy()
             scores[lengths[low:high] == 0] = recent
             first, last = np.searchsorted(owner, [low, high])
             broken = np.zeros((len(PAIR_RULES), high - low, histories.n_items), bool)  # rule, customer, candidate
@@ -255,19 +261,25 @@ def _explain(
     top: pl.DataFrame,
     has_history: NDArray[np.bool_],
 ) -> tuple[pl.DataFrame, dict[str, object]]:
-    """Attention of every recommendation over the customer's holdings, and its measured faithfulness on a sample."""
-    k = config.recommend.k
+    """Attention of every recommendation over the customer's holdings, and its measured faithfulness on a sample.
+
+    Both empty for a kind of model that does not look at single holdings.
+    """
+    spec = model_spec(config, config.recommend.model)
+    if FAMILY[spec.kind].speaks == "none":
+        has_history = np.zeros_like(has_history)
+    read, k = events_read(spec), config.recommend.k
     ranked = top.filter(pl.Series(has_history[top["customer"].to_numpy()]))
     who = ranked["customer"].unique(maintain_order=True).to_numpy().astype(np.int64)
     place = pl.DataFrame({"customer": who.astype(np.int32), "row": np.arange(len(who))})
     candidates = np.zeros((len(who), k), np.int64)  # 0: no candidate in that place
     placed = ranked.join(place, on="customer", maintain_order="left")
     candidates[placed["row"].to_numpy(), placed["rank"].to_numpy() - 1] = placed["item"].to_numpy()
-    frame = pl.from_arrow(attention_table(model, histories, who, candidates, config.model.max_length))
+    frame = pl.from_arrow(attention_table(model, histories, who, candidates, read))
     assert isinstance(frame, pl.DataFrame)
     draw = np.random.default_rng(config.seed)
     sample = np.sort(draw.choice(len(who), min(FAITHFULNESS_SAMPLE, len(who)), replace=False))
-    proof = faithfulness(model, histories, who[sample], candidates[sample], config.seed, max_length=config.model.max_length)
+    proof = faithfulness(model, histories, who[sample], candidates[sample], config.seed, max_length=read)
     return frame, dict(proof)
 
 
@@ -276,11 +288,13 @@ def _reasons(
     items: pl.DataFrame,
     customers: pl.DataFrame,
     holdings: pl.DataFrame,
+    speaks: Speaks,
     faithful: bool,
 ) -> pl.DataFrame:
-    """``customer, item, reason, reason_assets, reason_weights``: the holdings that carried most attention, in words."""
+    """``customer, item, reason, reason_assets, reason_weights``: the holdings that carried most weight, in words."""
     named = (
-        attention.sort(["customer", "candidate", "weight", "item"], descending=[False, False, True, False])
+        attention.filter(pl.col("weight") > 0)
+        .sort(["customer", "candidate", "weight", "item"], descending=[False, False, True, False])
         .group_by("customer", "candidate", maintain_order=True)
         .head(NAMED_HOLDINGS)
         .join(items.select("item", "asset_id", "asset_name"), on="item", maintain_order="left")
@@ -295,7 +309,9 @@ def _reasons(
             )
         )
     )
-    tail = "." if faithful else ". Attention was not shown to be better than chance as an explanation in this run."
+    lead = "Attention rested on" if speaks == "attention" else "The score comes from"
+    doubt = f". {speaks.capitalize()} was not shown to be better than chance as an explanation in this run."
+    tail = "." if faithful else doubt
     return (
         named.group_by("customer", "candidate", maintain_order=True)
         .agg(
@@ -306,7 +322,7 @@ def _reasons(
         .select(
             "customer",
             pl.col("candidate").alias("item"),
-            pl.format("Attention rested on the customer's purchases of {}{}", pl.col("words"), pl.lit(tail)).alias("reason"),
+            pl.format("{} the customer's purchases of {}{}", pl.lit(lead), pl.col("words"), pl.lit(tail)).alias("reason"),
             "reason_assets",
             "reason_weights",
         )

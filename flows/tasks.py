@@ -18,9 +18,9 @@ from flows import ingest as landing
 from flows import publish as publishing
 from flows import recommend as offering
 from flows.artifact import Artifact
-from flows.config import ModelKind
 from flows.histories import build_histories
 from flows.night import Night
+from lightning_modules.settings import ModelKind
 
 
 def _file_system_hiccup(task: object, run: object, state: object) -> bool:

@@ -6,6 +6,7 @@ more than taking away anything else: ``faithfulness`` measures that by erasing a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ ATTENTION_SCHEMA = pa.schema(
     ]
 )
 BOOTSTRAP_DRAWS = 2000
+MOST_PAIRS = 2**25
+"""Pairs of events compared at once: a few hundred MB."""
 
 
 def attention_table(
@@ -54,10 +57,9 @@ def attention_table(
     """
     customers = np.asarray(customers, np.int64)
     parts: list[pa.Table] = []
-    for start in range(0, len(customers), batch_size):
-        rows = customers[start : start + batch_size]
-        batch = histories.batch(rows, max_length)
-        asked = torch.from_numpy(np.asarray(candidates[start : start + batch_size], np.int64))
+    for chosen in _slices(histories, customers, max_length, batch_size):
+        batch = histories.batch(customers[chosen], max_length)
+        asked = torch.from_numpy(np.asarray(candidates[chosen], np.int64))
         with torch.no_grad():
             weights = model.attention(batch, asked).float()  # [B, K, L]
         parts.append(_long_table(batch, asked, _per_item(batch.items, weights), keep))
@@ -92,9 +94,9 @@ def faithfulness(
     attended: list[Tensor] = []
     random: list[Tensor] = []
     cluster: list[Tensor] = []
-    for start in range(0, len(customers), batch_size):
-        batch = histories.batch(customers[start : start + batch_size], max_length)
-        asked = torch.from_numpy(np.asarray(candidates[start : start + batch_size], np.int64))
+    for chosen in _slices(histories, customers, max_length, batch_size):
+        batch = histories.batch(customers[chosen], max_length)
+        asked = torch.from_numpy(np.asarray(candidates[chosen], np.int64))
         with torch.no_grad():
             drops = _drops(model, batch, asked, generator)
         if drops is not None:
@@ -129,6 +131,20 @@ def erase(batch: HistoryBatch, items: Tensor) -> HistoryBatch:
         features=batch.features,
         now=batch.now,
     )
+
+
+def _slices(histories: Histories, customers: Integers, max_length: int | None, batch_size: int) -> Iterator[slice]:
+    """Consecutive slices of at most ``batch_size`` customers, fewer where a long history would make [B, L, L] large."""
+    lengths = histories.lengths.numpy()[customers]
+    lengths = lengths if max_length is None else np.minimum(lengths, max_length)
+    start, longest = 0, 1
+    for place, length in enumerate(lengths.tolist()):
+        longest = max(longest, length)
+        if place > start and (place - start == batch_size or (place + 1 - start) * longest**2 > MOST_PAIRS):
+            yield slice(start, place)
+            start, longest = place, max(length, 1)
+    if len(lengths):
+        yield slice(start, len(lengths))
 
 
 def _per_item(items: Tensor, weights: Tensor) -> Tensor:

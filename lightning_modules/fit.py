@@ -6,6 +6,9 @@
     model.json            spec, settings, vocabulary, and a summary of the fit
     training.parquet      step, epoch, learning_rate, loss: one row per step
     last/                 checkpoint of the last whole epoch; a resumed fit equals an uninterrupted one bit for bit
+
+A closed-form model (EASE, popularity, ...) goes through the same door: it takes no step, so its training.parquet has no
+row and there is no checkpoint.
 """
 
 from __future__ import annotations
@@ -20,27 +23,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytorch_lightning as L
 import torch
 from safetensors.torch import load_file
+from torch import nn
 from torch.utils.data import DataLoader
 
 from data_contracts.errors import TrainingError
-from lightning_modules.attention_cf import AttentionCF
 from lightning_modules.checkpoint_io import SafetensorsCheckpointIO, save_weights, write_whole
 from lightning_modules.examples import LengthBuckets, PurchaseExamples, SequenceExamples
+from lightning_modules.family import FAMILY, build_ranker
 from lightning_modules.histories import Histories
 from lightning_modules.module import RankerModule
+from lightning_modules.ranker import Ranker
 from lightning_modules.settings import ModelSpec, TrainSettings, as_json
-from lightning_modules.transformer import CausalTransformer
 
 __all__ = ["FitReport", "ModelSpec", "TrainSettings", "build_ranker", "fit", "load_ranker"]
 
 OnEpoch = Callable[[int, int, float], None]
+LogRow = tuple[int, int, float, float]
+EXAMPLES: dict[str, type[PurchaseExamples] | type[SequenceExamples]] = {
+    "purchases": PurchaseExamples,
+    "sequences": SequenceExamples,
+}
 
 
 @dataclass(frozen=True)
@@ -53,16 +62,11 @@ class FitReport:
     steps: int
     examples: int
     parameters: int
-    first_loss: float  # mean over the first epoch
-    last_loss: float  # mean over the last epoch
+    first_loss: float | None  # mean over the first epoch; None for a closed-form model
+    last_loss: float | None  # mean over the last epoch
     seconds: float  # of this call: less after a resume
     resumed_from_epoch: int | None  # the first epoch (from 0) that this call trained; None if it started anew
     device: str
-
-
-def build_ranker(spec: ModelSpec, histories: Histories) -> AttentionCF | CausalTransformer:
-    """An untrained model of ``spec`` for the vocabulary of ``histories``."""
-    return AttentionCF(spec, histories) if spec.kind == "attention_cf" else CausalTransformer(spec, histories)
 
 
 def fit(
@@ -85,21 +89,19 @@ def fit(
     """
     started = time.monotonic()
     histories = Histories.open(histories_dir)
-    source: dict[str, type[PurchaseExamples] | type[SequenceExamples]] = {
-        "purchases": PurchaseExamples,
-        "sequences": SequenceExamples,
-    }
     with _quiet_and_repeatable(settings):
         model = build_ranker(spec, histories)
-        examples: PurchaseExamples | SequenceExamples = source[model.examples](
-            histories, spec.max_length, settings.recency_half_life_days
-        )
-        if len(examples) == 0:
+        if not bool((histories.first > 0).any()):
             raise TrainingError(
                 f"nothing to learn from: the training set has {histories.n_events} events and no first purchase",
                 remedy="use a later as_of, or check that transactions of side 'buy' were accepted",
             )
         model.prepare(histories, settings.recency_half_life_days)
+        if model.examples == "none":
+            report = _report(model, out, spec, [], histories.n_events, 0, time.monotonic() - started, None, "cpu")
+            _write_outputs(model, out, histories, spec, settings, [], report)
+            return report
+        examples = EXAMPLES[model.examples](histories, spec.max_length, settings.recency_half_life_days)
         batches = LengthBuckets(examples.lengths, examples.chances, settings.batch_size, settings.seed)
         module = RankerModule(model, settings, len(batches) * settings.epochs)
         identity = _identity(spec, settings, histories)
@@ -124,16 +126,18 @@ def fit(
         loader = DataLoader(examples, sampler=batches, batch_size=None)
         trainer.fit(module, loader, ckpt_path=None if resumed is None else str(last), weights_only=True)
         device = str(trainer.strategy.root_device)
-    report = _report(module, out, spec, settings, len(examples), device, time.monotonic() - started)
-    _write_outputs(module, out, histories, report)
+    seconds, rows = time.monotonic() - started, module.log_rows
+    report = _report(model, out, spec, rows, len(examples), settings.epochs, seconds, module.resumed_from_epoch, device)
+    _write_outputs(model, out, histories, spec, settings, rows, report)
     return report
 
 
-def load_ranker(model_dir: Path, histories_dir: Path) -> AttentionCF | CausalTransformer:
+def load_ranker(model_dir: Path, histories_dir: Path) -> Ranker:
     """The fitted model of ``model_dir``, ready to score customers of ``histories_dir``.
 
     Raises:
-        TrainingError: no fitted model there, or it was trained on another list of assets.
+        TrainingError: no fitted model there, or it was trained on another list of assets (or, where the weights belong
+            to customers, of customers).
     """
     about = model_dir / "model.json"
     if not about.is_file():
@@ -146,10 +150,22 @@ def load_ranker(model_dir: Path, histories_dir: Path) -> AttentionCF | CausalTra
             f"than {histories_dir} has ({histories.n_items})",
             remedy="score with the training set that the model was fitted on, or fit it again",
         )
-    model = build_ranker(ModelSpec(**described["spec"]), histories)
-    state = load_file(model_dir / "weights.safetensors")
-    model.load_state_dict(state)
-    return model.eval()
+    spec = ModelSpec(**described["spec"])
+    if FAMILY[spec.kind].of_customers and described["customers"] != customer_list(histories):
+        raise TrainingError(
+            f"model {model_dir} ({spec.kind}) was trained on other customers than {histories_dir} has",
+            remedy="score with the training set that the model was fitted on, or fit it again",
+        )
+    model = build_ranker(spec, histories)
+    assert isinstance(model, nn.Module)
+    model.load_state_dict(load_file(model_dir / "weights.safetensors"))
+    model.eval()
+    return model
+
+
+def customer_list(histories: Histories) -> str:
+    """SHA-256 of the customer ids in order."""
+    return hashlib.sha256("\n".join(histories.customer_ids).encode()).hexdigest()
 
 
 class _KeepLastEpoch(L.Callback):  # type: ignore[misc]
@@ -166,12 +182,12 @@ class _KeepLastEpoch(L.Callback):  # type: ignore[misc]
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         trainer.save_checkpoint(self.path)
         if self.on_epoch is not None:
-            self.on_epoch(trainer.current_epoch, trainer.max_epochs, epoch_loss(pl_module, trainer.current_epoch))
+            self.on_epoch(trainer.current_epoch, trainer.max_epochs, mean_loss(pl_module.log_rows, trainer.current_epoch))
 
 
-def epoch_loss(module: RankerModule, epoch: int) -> float:
+def mean_loss(rows: list[LogRow], epoch: int) -> float:
     """Mean loss over the steps of one epoch."""
-    losses = [loss for _, at, _, loss in module.log_rows if at == epoch]
+    losses = [loss for _, at, _, loss in rows if at == epoch]
     return sum(losses) / len(losses)
 
 
@@ -221,33 +237,44 @@ def _quiet_and_repeatable(settings: TrainSettings) -> Iterator[None]:
 
 
 def _report(
-    module: RankerModule,
+    model: Ranker,
     out: Path,
     spec: ModelSpec,
-    settings: TrainSettings,
+    rows: list[LogRow],
     examples: int,
-    device: str,
+    epochs: int,
     seconds: float,
+    resumed_from_epoch: int | None,
+    device: str,
 ) -> FitReport:
+    assert isinstance(model, nn.Module)
     return FitReport(
         directory=out,
         kind=spec.kind,
-        epochs=settings.epochs,
-        steps=len(module.log_rows),
+        epochs=epochs,
+        steps=len(rows),
         examples=examples,
-        parameters=sum(p.numel() for p in module.model.parameters()),
-        first_loss=epoch_loss(module, 0),
-        last_loss=epoch_loss(module, settings.epochs - 1),
+        parameters=sum(p.numel() for p in model.parameters()),
+        first_loss=mean_loss(rows, 0) if rows else None,
+        last_loss=mean_loss(rows, epochs - 1) if rows else None,
         seconds=seconds,
-        resumed_from_epoch=module.resumed_from_epoch,
+        resumed_from_epoch=resumed_from_epoch,
         device=device,
     )
 
 
-def _write_outputs(module: RankerModule, out: Path, histories: Histories, report: FitReport) -> None:
-    model = module.model
+def _write_outputs(
+    model: Ranker,
+    out: Path,
+    histories: Histories,
+    spec: ModelSpec,
+    settings: TrainSettings,
+    rows: list[LogRow],
+    report: FitReport,
+) -> None:
+    assert isinstance(model, nn.Module)
     save_weights(out / "weights.safetensors", model)
-    steps, epochs, rates, losses = zip(*module.log_rows, strict=True)
+    steps, epochs, rates, losses = zip(*rows, strict=True) if rows else ((), (), (), ())
     log = pa.table(
         {
             "step": pa.array(steps, pa.int32()),
@@ -258,9 +285,10 @@ def _write_outputs(module: RankerModule, out: Path, histories: Histories, report
     )
     write_whole(out / "training.parquet", lambda part: pq.write_table(log, part))
     described = {
-        **as_json(cast("ModelSpec", model.spec), module.settings),
+        **as_json(spec, settings),
         "vocabulary": histories.vocabulary,
         "items": histories.n_items,
+        "customers": customer_list(histories),
         "cut": histories.cut.isoformat(),
         # No time and no path: the same fit writes the same bytes.
         "fit": {k: v for k, v in asdict(report).items() if k not in ("directory", "seconds", "resumed_from_epoch")},

@@ -27,3 +27,18 @@ def softmax_cross_entropy(scores: Tensor, targets: Tensor, weights: Tensor, excl
     # where, not only *: a row of weight 0 must not bring its NaN along.
     losses = torch.where(weights > 0, losses, torch.zeros((), dtype=losses.dtype, device=losses.device))
     return (losses * weights).sum() / weights.sum()
+
+
+def bayesian_personalised_ranking(good: Tensor, bad: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean of -log sigmoid(good - bad), averaged over the negatives of a row.
+
+    Args:
+        good: [B] scores of what was bought; bad: [B, K] scores of what was not.
+        weights: [B], 0 leaves a row out. All 0: the loss is 0.
+
+    Source: Rendle et al. 2009, https://arxiv.org/abs/1205.2618
+    """
+    counted = (weights > 0)[:, None]
+    difference = torch.where(counted, good[:, None] - bad, 0.0)
+    losses = -F.logsigmoid(difference).mean(1)
+    return (losses * weights).sum() / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)

@@ -9,19 +9,27 @@ from torch import Tensor
 from lightning_modules.examples import TrainingBatch
 from lightning_modules.histories import Histories, HistoryBatch
 
+Examples = Literal["purchases", "sequences", "none"]
+
 
 @runtime_checkable
 class Ranker(Protocol):
     """Scores the whole catalogue for a batch of customers, learns from examples, and says where it looked."""
 
-    examples: Literal["purchases", "sequences"]  # the shape of its training examples
+    @property
+    def examples(self) -> Examples:
+        """The shape of its training examples; "none": ``prepare`` is all the learning there is."""
+        ...
 
     def prepare(self, histories: Histories, half_life_days: float | None) -> None:
-        """Take feature scales and starting biases from a training set (once, before the first step)."""
+        """Take feature scales and starting biases from a training set (once, before the first step).
+
+        A closed-form model (``examples`` "none") computes all its weights here.
+        """
         ...
 
     def loss(self, batch: TrainingBatch) -> Tensor:
-        """Scalar training loss of one batch."""
+        """Scalar training loss of one batch; never asked of a closed-form model."""
         ...
 
     def score(self, batch: HistoryBatch) -> Tensor:
@@ -29,5 +37,19 @@ class Ranker(Protocol):
         ...
 
     def attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
-        """Candidates [B, K] (items 1..N) -> weights [B, K, L] over the history; sum 1, or 0 for an empty history."""
+        """Candidates [B, K] (items 1..N) -> weights [B, K, L] over the history; sum 1, or 0 where no event speaks for one."""
         ...
+
+
+class ClosedForm:
+    """The training half of a ranker that is computed, not trained."""
+
+    examples: Examples = "none"
+
+    def loss(self, batch: TrainingBatch) -> Tensor:
+        raise TypeError(f"{type(self).__name__} is computed in closed form and has no training loss")
+
+
+def no_attention(batch: HistoryBatch, candidates: Tensor) -> Tensor:
+    """[B, K, L] of zeros: what a ranker answers that does not look at single events of a history."""
+    return batch.weights.new_zeros(*candidates.shape, batch.items.shape[1])

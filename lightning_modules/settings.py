@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from data_contracts.errors import ConfigError
 from lightning_modules.warmup import Decay
 
-ModelKind = Literal["attention_cf", "transformer"]
+ModelKind = Literal[
+    "attention_cf",
+    "transformer",
+    "popularity",
+    "recent_popularity",
+    "markov",
+    "item_knn",
+    "ease",
+    "bpr_mf",
+]
+KINDS: tuple[ModelKind, ...] = get_args(ModelKind)
 
 
 @dataclass(frozen=True)
@@ -23,9 +33,17 @@ class ModelSpec:
     max_length: int = 50  # most recent events that are read
     holders: int = 16  # attention_cf only: most recent holders of a candidate that are asked; 0 asks none
     holder_dim: int = 16  # attention_cf only: width of a customer's vector in the attention over holders
+    recent_days: int = 90  # recent_popularity only: buyers of this many days before the cut are counted
+    markov_steps: int = 20  # markov only: a transition leads to one of this many events that follow
+    markov_step_decay: float = 0.8  # markov only: what each further event between two costs, as a factor
+    markov_half_life_days: float | None = None  # markov only: what lies this long apart counts half; None: days do not matter
+    knn_neighbours: int = 100  # item_knn only: neighbours kept per item
+    knn_shrinkage: float = 10.0  # item_knn only: added to the cosine's denominator, in customers
+    ease_ridge: float = 250.0  # ease only: the L2 penalty, in customers
+    bpr_ridge: float = 1e-4  # bpr_mf only: L2 penalty on the vectors of an example
 
     def __post_init__(self) -> None:
-        _check("kind", self.kind, self.kind in ("attention_cf", "transformer"), "attention_cf or transformer")
+        _check("kind", self.kind, self.kind in KINDS, f"one of {', '.join(KINDS)}")
         _check("dim", self.dim, 2 <= self.dim <= 1024 and self.dim % 2 == 0, "even, 2 to 1024")
         _check("heads", self.heads, self.heads >= 1 and self.dim % self.heads == 0, "a divisor of dim")
         _check("blocks", self.blocks, 1 <= self.blocks <= 24, "1 to 24")
@@ -33,6 +51,15 @@ class ModelSpec:
         _check("max_length", self.max_length, 1 <= self.max_length <= 10_000, "1 to 10000")
         _check("holders", self.holders, 0 <= self.holders <= 1024, "0 to 1024")
         _check("holder_dim", self.holder_dim, 1 <= self.holder_dim <= 1024, "1 to 1024")
+        _check("recent_days", self.recent_days, 1 <= self.recent_days <= 3650, "1 to 3650")
+        _check("markov_steps", self.markov_steps, 1 <= self.markov_steps <= 1000, "1 to 1000")
+        _check("markov_step_decay", self.markov_step_decay, 0 < self.markov_step_decay <= 1, "above 0, at most 1")
+        half_life = self.markov_half_life_days
+        _check("markov_half_life_days", half_life, half_life is None or half_life > 0, "above 0, or none")
+        _check("knn_neighbours", self.knn_neighbours, 1 <= self.knn_neighbours <= 10_000, "1 to 10000")
+        _check("knn_shrinkage", self.knn_shrinkage, self.knn_shrinkage >= 0, "at least 0")
+        _check("ease_ridge", self.ease_ridge, self.ease_ridge > 0, "above 0")
+        _check("bpr_ridge", self.bpr_ridge, self.bpr_ridge >= 0, "at least 0")
 
 
 @dataclass(frozen=True)

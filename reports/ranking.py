@@ -27,6 +27,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -42,6 +43,10 @@ HISTORY_BANDS: tuple[tuple[str, int, int | None], ...] = (
     ("50+", 50, None),
 )
 """Name, least and greatest number of assets in the history (both included)."""
+
+POPULARITY: Final = "popularity"
+EASE: Final = "ease"
+"""Names of the two models that every other one is compared with, customer by customer."""
 
 _RELEVANT = ("customer", "item", "greater", "ties", "rank", "n_candidates", "n_relevant")
 _TOP = ("customer", "rank", "item")

@@ -1,0 +1,65 @@
+"""The family: every kind of model by name, what it is built from, and what it can say for itself.
+
+To add one: write its class in a file of its own (``Ranker`` is what it must do), name its kind in
+``settings.ModelKind`` and enter it in ``FAMILY``; then presets can name it in ``train.models`` and ``recommend.model``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from lightning_modules.attention_cf import AttentionCF
+from lightning_modules.bpr_mf import MatrixFactorisation
+from lightning_modules.ease import EASE
+from lightning_modules.histories import Histories
+from lightning_modules.item_knn import ItemKNN
+from lightning_modules.markov import DecayedMarkov
+from lightning_modules.popularity import Popularity
+from lightning_modules.ranker import Ranker
+from lightning_modules.settings import ModelKind, ModelSpec
+from lightning_modules.transformer import CausalTransformer
+
+Speaks = Literal["attention", "contribution", "none"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One kind of model."""
+
+    build: Callable[[ModelSpec, Histories], Ranker]
+    speaks: Speaks = "attention"  # what its ``attention`` is: where it looked, each event's exact share of a score, or nothing
+    reads_all: bool = False  # scores from the whole history, whatever ``max_length`` is
+    of_customers: bool = False  # its weights belong to the customers it was fitted on, as well as to the items
+
+
+FAMILY: dict[ModelKind, Member] = {
+    "attention_cf": Member(AttentionCF),
+    "transformer": Member(CausalTransformer),
+    "popularity": Member(Popularity, speaks="none", reads_all=True),
+    "recent_popularity": Member(Popularity, speaks="none", reads_all=True),
+    "markov": Member(DecayedMarkov, speaks="contribution", reads_all=True),
+    "item_knn": Member(ItemKNN, speaks="contribution", reads_all=True),
+    "ease": Member(EASE, speaks="contribution", reads_all=True),
+    "bpr_mf": Member(MatrixFactorisation, speaks="none", of_customers=True),
+}
+
+
+def build_ranker(spec: ModelSpec, histories: Histories) -> Ranker:
+    """A model of ``spec`` for the vocabulary of ``histories``, before it has learned anything."""
+    return FAMILY[spec.kind].build(spec, histories)
+
+
+def computed_ranker(spec: ModelSpec, histories: Histories) -> Ranker:
+    """A closed-form model of ``spec``, ready to score. Raises ValueError for a kind that must be trained."""
+    model = build_ranker(spec, histories)
+    if model.examples != "none":
+        raise ValueError(f"{spec.kind} is trained, not computed: use fit")
+    model.prepare(histories, None)
+    return model
+
+
+def events_read(spec: ModelSpec) -> int | None:
+    """How many of the most recent events a model must be given to score as it should; None: all."""
+    return None if FAMILY[spec.kind].reads_all else spec.max_length
