@@ -115,7 +115,7 @@ class TrainConfig(Section):
     models: tuple[ModelKind, ...] = ("attention_cf", "transformer")
     epochs: int = Field(12, ge=1, le=1000)
     batch_size: int = Field(
-        128, ge=1, le=65536, description="Purchases (attention_cf, bpr_mf) or customers (transformer) a step."
+        128, ge=1, le=65536, description="Purchases (attention_cf, bpr_mf) or customers (transformer, gru4rec) a step."
     )
     learning_rate: float = Field(1e-3, gt=0, le=1)
     warmup_fraction: float = Field(0.1, ge=0, lt=1)

@@ -29,6 +29,7 @@ WITHOUT_HOLDINGS: Mapping[str, tuple[str, str]] = {
     "popularity": ("popularity", "One of the assets allowed for this customer that most customers bought."),
     "recent_popularity": ("popularity", "One of the assets allowed for this customer that most customers bought of late."),
     "bpr_mf": ("none", "Bought by customers with similar purchases; this model does not say which purchase spoke for it."),
+    "gru4rec": ("none", "It often follows such purchases; this model does not say which purchase spoke for it."),
 }
 """What stands as explanation and as reason beside a recommendation that no purchase is named for, by kind of model."""
 BATCH = 512

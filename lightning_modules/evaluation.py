@@ -33,7 +33,7 @@ def rank_tables(
     Args:
         score: histories of B customers -> [B, N]; a model's ``score`` or a baseline.
         relevant_customers, relevant_items: parallel arrays, one entry per relevant pair (customer row, item 1..N).
-        k: length of the list in ``top``.
+        k: length of the list in ``top``; 0 leaves it empty and saves the sort.
         max_length: events that ``score`` gets to see; what is excluded does not depend on it.
         exclude_history: items the customer already bought are not candidates.
 
@@ -124,6 +124,9 @@ def _rank_batch(
 def top_columns(scores: Tensor, candidate: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Columns [B, k] of the k best candidates (score falling, then item), and which of them are real [B, k]."""
     k = min(k, scores.shape[1])
+    if k == 0:
+        none = torch.zeros(len(scores), 0, dtype=torch.int64, device=scores.device)
+        return none, none.bool()
     masked = scores.masked_fill(~candidate, -torch.inf)
     # A stable sort, not topk: equal scores must come in the order of the items, on every machine.
     order = torch.sort(masked, dim=1, descending=True, stable=True).indices[:, :k]

@@ -13,6 +13,7 @@ from typing import Literal
 from lightning_modules.attention_cf import AttentionCF
 from lightning_modules.bpr_mf import MatrixFactorisation
 from lightning_modules.ease import EASE
+from lightning_modules.gru import GRU4Rec
 from lightning_modules.histories import Histories
 from lightning_modules.item_knn import ItemKNN
 from lightning_modules.markov import DecayedMarkov
@@ -43,6 +44,7 @@ FAMILY: dict[ModelKind, Member] = {
     "item_knn": Member(ItemKNN, speaks="contribution", reads_all=True),
     "ease": Member(EASE, speaks="contribution", reads_all=True),
     "bpr_mf": Member(MatrixFactorisation, speaks="none", of_customers=True),
+    "gru4rec": Member(GRU4Rec, speaks="none"),
 }
 
 

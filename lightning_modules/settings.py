@@ -17,6 +17,7 @@ ModelKind = Literal[
     "item_knn",
     "ease",
     "bpr_mf",
+    "gru4rec",
 ]
 KINDS: tuple[ModelKind, ...] = get_args(ModelKind)
 
@@ -28,9 +29,11 @@ class ModelSpec:
     kind: ModelKind = "attention_cf"
     dim: int = 64  # width of an item's vector
     heads: int = 2  # attention heads; dim is a multiple of it
-    blocks: int = 2  # transformer only: stacked attention blocks
+    blocks: int = 2  # transformer, gru4rec: stacked layers
     dropout: float = 0.2  # probability, training only
     max_length: int = 50  # most recent events that are read
+    cosine_scale: float | None = None  # gru4rec: a score is this times a cosine, not an inner product; None: not
+    item_start: Literal["random", "covisits"] = "random"  # gru4rec: where the items' vectors begin
     holders: int = 16  # attention_cf only: most recent holders of a candidate that are asked; 0 asks none
     holder_dim: int = 16  # attention_cf only: width of a customer's vector in the attention over holders
     recent_days: int = 90  # recent_popularity only: buyers of this many days before the cut are counted
@@ -49,6 +52,9 @@ class ModelSpec:
         _check("blocks", self.blocks, 1 <= self.blocks <= 24, "1 to 24")
         _check("dropout", self.dropout, 0 <= self.dropout < 1, "at least 0, below 1")
         _check("max_length", self.max_length, 1 <= self.max_length <= 10_000, "1 to 10000")
+        scale = self.cosine_scale
+        _check("cosine_scale", scale, scale is None or 0 < scale <= 1000, "above 0, at most 1000, or none")
+        _check("item_start", self.item_start, self.item_start in ("random", "covisits"), "random or covisits")
         _check("holders", self.holders, 0 <= self.holders <= 1024, "0 to 1024")
         _check("holder_dim", self.holder_dim, 1 <= self.holder_dim <= 1024, "1 to 1024")
         _check("recent_days", self.recent_days, 1 <= self.recent_days <= 3650, "1 to 3650")
