@@ -86,6 +86,18 @@ class ModelConfig(Section):
     dropout: float = Field(0.2, ge=0, lt=1)
     max_length: int = Field(50, ge=2, le=4096, description="Most recent events of a history that a model sees.")
     holders: int = Field(16, ge=0, le=1024, description="Holders of a candidate that user attention looks at.")
+    norm: Literal["pre", "post"] = Field("pre", description="Transformer: LayerNorm before a part, or after its sum.")
+    positions: Literal["sinusoidal", "learned", "none"] = Field("sinusoidal", description="Transformer.")
+    temporal_decay: Literal["none", "learned"] = Field(
+        "none", description="Transformer: attention times exp(-rate * age in days), the rate learned per head."
+    )
+    item_features: bool = Field(True, description="Transformer: items are described by their features too.")
+    profile: bool = Field(True, description="Transformer: the customer's profile is read.")
+    item_bias: bool = Field(True, description="Transformer: one learned number an item, from its popularity on.")
+    exclude_owned: bool = Field(True, description="Transformer: what a customer ever bought is no negative of his.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Transformer: of the products in training. Scores are always float32."
+    )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> ModelConfig:

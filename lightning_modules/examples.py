@@ -104,9 +104,9 @@ class SequenceExamples(Dataset[TrainingBatch]):
         # Only windows that hold a target: a customer's targets may all lie before the most recent events.
         total = torch.cat([torch.zeros(1, dtype=torch.int64), (self.weights > 0).long().cumsum(0)])
         ends = histories.offsets[1:]
-        starts = torch.maximum(histories.offsets[:-1], ends - max_length)
+        starts = torch.maximum(histories.offsets[:-1], ends - max_length - 1)
         self.customers = torch.nonzero(total[ends] - total[starts] > 0).flatten()
-        self.lengths: Index = histories.lengths[self.customers].clamp(max=max_length).numpy()
+        self.lengths: Index = histories.lengths[self.customers].clamp(max=max_length + 1).numpy()
         heaviest = torch.zeros(histories.n_customers).scatter_reduce(0, owner_of_events(histories), self.weights, "amax")
         self.chances = heaviest[self.customers].clamp_min(RAREST)  # of being drawn in an epoch
 
@@ -118,7 +118,8 @@ class SequenceExamples(Dataset[TrainingBatch]):
         rows = torch.from_numpy(index)
         customers = self.customers[rows]
         ends = histories.offsets[customers + 1]
-        starts = torch.maximum(histories.offsets[customers], ends - self.max_length)
+        # One event more than is read: the last one is only asked for.
+        starts = torch.maximum(histories.offsets[customers], ends - self.max_length - 1)
         history = histories.window(customers, starts, ends, torch.full_like(customers, histories.cut_day))
         position = starts[:, None] + torch.arange(history.items.shape[1])
         real = history.mask
@@ -128,9 +129,15 @@ class SequenceExamples(Dataset[TrainingBatch]):
 
 
 class LengthBuckets(Sampler[Index]):
-    """Batches of example numbers, similar in length; which and in what order depends on (seed, epoch) alone."""
+    """Batches of example numbers, similar in length; which and in what order depends on (seed, epoch) alone.
 
-    def __init__(self, lengths: Index, chances: Tensor, batch_size: int, seed: int) -> None:
+    ``pool_batches`` 1 gives random batches, for a model whose cost does not depend on padding.
+    """
+
+    def __init__(
+        self, lengths: Index, chances: Tensor, batch_size: int, seed: int, pool_batches: int = POOL_BATCHES
+    ) -> None:
+        self.pool_batches = pool_batches
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed
@@ -153,7 +160,7 @@ class LengthBuckets(Sampler[Index]):
         points = generator.random() + np.arange(self.drawn)
         order = np.minimum(np.searchsorted(self.total, points, side="right"), len(self.total) - 1)
         order = generator.permutation(order)
-        pool = self.batch_size * POOL_BATCHES
+        pool = self.batch_size * self.pool_batches
         batches: list[Index] = []
         for start in range(0, len(order), pool):
             part = order[start : start + pool]

@@ -35,7 +35,7 @@ from torch.utils.data import DataLoader
 
 from data_contracts.errors import TrainingError
 from lightning_modules.checkpoint_io import SafetensorsCheckpointIO, save_weights, write_whole
-from lightning_modules.examples import LengthBuckets, PurchaseExamples, SequenceExamples
+from lightning_modules.examples import POOL_BATCHES, LengthBuckets, PurchaseExamples, SequenceExamples
 from lightning_modules.family import FAMILY, build_ranker
 from lightning_modules.histories import Histories
 from lightning_modules.module import RankerModule
@@ -102,7 +102,9 @@ def fit(
             _write_outputs(model, out, histories, spec, settings, [], report)
             return report
         examples = EXAMPLES[model.examples](histories, spec.max_length, settings.recency_half_life_days)
-        batches = LengthBuckets(examples.lengths, examples.chances, settings.batch_size, settings.seed)
+        # A packed model needs no similar lengths: its batches are random.
+        pool = 1 if spec.kind == "transformer" else POOL_BATCHES
+        batches = LengthBuckets(examples.lengths, examples.chances, settings.batch_size, settings.seed, pool)
         module = RankerModule(model, settings, len(batches) * settings.epochs)
         identity = _identity(spec, settings, histories)
         last = out / "last" / "checkpoint.safetensors"
@@ -217,6 +219,7 @@ def _quiet_and_repeatable(settings: TrainSettings) -> Iterator[None]:
     """Pins threads and random numbers for the fit, silences Lightning's advice, and puts everything back."""
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     levels = {name: logging.getLogger(name).level for name in ("pytorch_lightning", "lightning_fabric")}
     # Needed by deterministic matmul on CUDA; must be set before the first use of the device.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -228,10 +231,13 @@ def _quiet_and_repeatable(settings: TrainSettings) -> Iterator[None]:
                 logging.getLogger(name).setLevel(logging.WARNING)
             torch.set_num_threads(settings.threads)
             torch.manual_seed(settings.seed)
+            # A help for finding reads of memory that nobody wrote; it writes every buffer once more than needed.
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
             yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
 

@@ -37,7 +37,7 @@ class RankerModule(L.LightningModule):  # type: ignore[misc]
         return learning_rate(step, self.total_steps, settings.base_lr, settings.warmup_fraction, settings.decay, settings.floor)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.model.parameters(), lr=self.settings.base_lr)
+        return torch.optim.Adam(self.model.parameters(), lr=self.settings.base_lr, fused=True)
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
         # Rate and dropout depend on the step alone, so a resumed fit repeats them without any saved state.

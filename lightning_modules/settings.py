@@ -20,6 +20,10 @@ ModelKind = Literal[
     "gru4rec",
 ]
 KINDS: tuple[ModelKind, ...] = get_args(ModelKind)
+Norm = Literal["pre", "post"]
+Positions = Literal["sinusoidal", "learned", "none"]
+TemporalDecay = Literal["none", "learned"]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,15 @@ class ModelSpec:
     knn_shrinkage: float = 10.0  # item_knn only: added to the cosine's denominator, in customers
     ease_ridge: float = 250.0  # ease only: the L2 penalty, in customers
     bpr_ridge: float = 1e-4  # bpr_mf only: L2 penalty on the vectors of an example
+    # transformer only, from here on
+    norm: Norm = "pre"  # LayerNorm before each part of a block, or after its residual sum
+    positions: Positions = "sinusoidal"
+    temporal_decay: TemporalDecay = "none"  # learned: softmax(score - rate * age in days), one rate a head and block
+    item_features: bool = True  # an item's vector is learned plus what its features say; False: learned only
+    profile: bool = True  # the customer's profile is added to every position
+    item_bias: bool = True  # one learned number an item, starting at its log popularity
+    exclude_owned: bool = True  # what a customer ever bought is no negative of his
+    precision: Precision = "float32"  # of the products in training; weights, optimiser and scores stay float32
 
     def __post_init__(self) -> None:
         _check("kind", self.kind, self.kind in KINDS, f"one of {', '.join(KINDS)}")
@@ -66,6 +79,11 @@ class ModelSpec:
         _check("knn_shrinkage", self.knn_shrinkage, self.knn_shrinkage >= 0, "at least 0")
         _check("ease_ridge", self.ease_ridge, self.ease_ridge > 0, "above 0")
         _check("bpr_ridge", self.bpr_ridge, self.bpr_ridge >= 0, "at least 0")
+        _check("norm", self.norm, self.norm in ("pre", "post"), "pre or post")
+        positions = ("sinusoidal", "learned", "none")
+        _check("positions", self.positions, self.positions in positions, "sinusoidal, learned or none")
+        _check("temporal_decay", self.temporal_decay, self.temporal_decay in ("none", "learned"), "none or learned")
+        _check("precision", self.precision, self.precision in ("float32", "bfloat16"), "float32 or bfloat16")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,12 @@
 """A causal transformer over the purchase history: each position predicts the next new item.
 
-A start token that carries the customer's profile stands before the history, so that a customer who never traded gets
-scores too. Pre-LN blocks, fixed sinusoidal positions, output tied to the items' vectors.
+A start token stands before the history, so that a customer who never traded gets scores too; the customer's profile is
+added everywhere. Pre- or post-LN blocks, sinusoidal, learned or no positions, attention with or without a learned decay
+in the age of an event, output tied to the items' vectors. What is read from features, and which negatives are left out,
+can be switched off for plain sequences (:class:`lightning_modules.settings.ModelSpec`).
+
+The batch is packed: no row is padding (:mod:`lightning_modules.packed`). There is no dropout on attention weights: the
+fused kernels of a CPU have none.
 
 Sources: Kang and McAuley 2018 (SASRec), https://arxiv.org/abs/1808.09781; Xiong et al. 2020 (pre-LN),
 https://arxiv.org/abs/2002.04745
@@ -15,38 +20,59 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_modules.attention import MultiHeadAttention
+from lightning_modules.chunked_softmax import chunked_cross_entropy
+from lightning_modules.dropout import PooledDropout
 from lightning_modules.examples import TrainingBatch, owned_columns
 from lightning_modules.features import FeatureMap, StandardisedFeatures
 from lightning_modules.histories import Histories, HistoryBatch
-from lightning_modules.losses import softmax_cross_entropy
+from lightning_modules.packed import Packing
+from lightning_modules.packed_attention import from_weights, packed_attention, packed_weights
 from lightning_modules.popularity import log_popularity
 from lightning_modules.positions import sinusoidal_positions
 from lightning_modules.settings import ModelSpec
 
+# A decay rate starts at softplus(-5), about 0.007 a day: an event 100 days older weighs half.
+DECAY_START = -5.0
+
 
 class Block(nn.Module):
-    """Pre-LN: x + attention(norm(x)), then x + feed-forward(norm(x))."""
+    """Attention, then feed-forward, each with a residual; normed before (pre) or after the sum (post)."""
 
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+    def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
+        dim = spec.dim
+        self.heads = spec.heads
+        self.pre = spec.norm == "pre"
         self.attention_norm = nn.LayerNorm(dim)
-        self.attention = MultiHeadAttention(dim, heads, dropout)
+        self.mix = nn.Linear(dim, 3 * dim)  # query, key, value
+        self.output = nn.Linear(dim, dim)
         self.forward_norm = nn.LayerNorm(dim)
         self.expand = nn.Linear(dim, dim)
         self.contract = nn.Linear(dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = PooledDropout(spec.dropout)
+        self.decay = nn.Parameter(torch.full((spec.heads,), DECAY_START)) if spec.temporal_decay == "learned" else None
 
-    def forward(self, values: Tensor, *, weights: bool = False) -> tuple[Tensor, Tensor | None]:
-        """[B, L, D] -> [B, L, D], and the attention [B, H, L, L] if asked.
+    def forward(
+        self, values: Tensor, packing: Packing, days: Tensor, *, weights: bool = False
+    ) -> tuple[Tensor, list[Tensor] | None]:
+        """[T, D] -> [T, D], and if asked the attention [b, H, W, W] of each group of the packing.
 
-        No padding mask: padding is on the right, so no real position can see it.
+        ``days`` [T] float32: days of a row relative to the last row of its sequence, so never above 0.
         """
-        normed = self.attention_norm(values)
-        mixed, given = self.attention(normed, normed, causal=True, weights=weights)
-        values = values + self.dropout(mixed)
-        inner = self.contract(self.dropout(F.gelu(self.expand(self.forward_norm(values)))))
-        return values + self.dropout(inner), given
+        mixed = _linear(self.mix, _norm(self.attention_norm, values) if self.pre else values)
+        key_bias = None if self.decay is None else days[:, None] * F.softplus(self.decay)  # [T, H]
+        given: list[Tensor] | None = None
+        if weights:
+            given = packed_weights(mixed, packing, self.heads, key_bias)
+            attended = from_weights(given, mixed, packing, self.heads)
+        else:
+            attended = packed_attention(mixed, packing, self.heads, key_bias)
+        values = values + self.dropout(_linear(self.output, attended))
+        if not self.pre:
+            values = _norm(self.attention_norm, values)
+        inner = self.dropout(F.gelu(_linear(self.expand, _norm(self.forward_norm, values) if self.pre else values)))
+        values = values + self.dropout(_linear(self.contract, inner))
+        return values if self.pre else _norm(self.forward_norm, values), given
 
 
 class CausalTransformer(nn.Module):
@@ -61,82 +87,131 @@ class CausalTransformer(nn.Module):
         self.spec = spec
         self.n_items = histories.n_items
         dim = spec.dim
-        profile = len(histories.customer_feature_names)
-        self.register_buffer("item_features", histories.item_features.clone(), persistent=False)
-        self.register_buffer("positions", sinusoidal_positions(spec.max_length + 1, dim), persistent=False)
-        self.item_scale = StandardisedFeatures(len(histories.item_feature_names))
-        self.profile_scale = StandardisedFeatures(profile)
-        self.items = nn.Embedding(self.n_items + 1, dim)
+        self.items = nn.Embedding(self.n_items + 1, dim)  # row 0: the start token
         nn.init.normal_(self.items.weight, std=dim**-0.5)
-        self.from_features = FeatureMap(len(histories.item_feature_names), dim)
-        self.start = nn.Parameter(torch.zeros(dim))
-        self.from_profile = FeatureMap(profile, dim)
-        self.blocks = nn.ModuleList(Block(dim, spec.heads, spec.dropout) for _ in range(spec.blocks))
-        self.norm = nn.LayerNorm(dim)
-        self.bias = nn.Parameter(torch.zeros(self.n_items))
-        self.dropout = nn.Dropout(spec.dropout)
+        if spec.item_features:
+            self.register_buffer("item_features", histories.item_features.clone(), persistent=False)
+            self.item_scale = StandardisedFeatures(len(histories.item_feature_names))
+            self.from_features = FeatureMap(len(histories.item_feature_names), dim)
+        if spec.profile:
+            self.profile_scale = StandardisedFeatures(len(histories.customer_feature_names))
+            self.from_profile = FeatureMap(len(histories.customer_feature_names), dim)
+        if spec.positions == "learned":
+            self.place = nn.Parameter(torch.randn(spec.max_length + 1, dim) * dim**-0.5)
+        elif spec.positions == "sinusoidal":
+            self.register_buffer("positions", sinusoidal_positions(spec.max_length + 1, dim), persistent=False)
+        self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.blocks))
+        self.norm = nn.LayerNorm(dim) if spec.norm == "pre" else None
+        self.bias = nn.Parameter(torch.zeros(self.n_items)) if spec.item_bias else None
+        self.dropout = PooledDropout(spec.dropout)
 
     def prepare(self, histories: Histories, half_life_days: float | None) -> None:
         with torch.no_grad():
-            self.item_scale.learn(histories.item_features)
-            self.profile_scale.learn(histories.customer_features)
-            self.bias.copy_(log_popularity(histories, half_life_days))
+            if self.spec.item_features:
+                self.item_scale.learn(histories.item_features)
+            if self.spec.profile:
+                self.profile_scale.learn(histories.customer_features)
+            if self.bias is not None:
+                self.bias.copy_(log_popularity(histories, half_life_days))
 
     def item_table(self) -> Tensor:
-        """[N + 1, D]: learned vector plus what the item's features say; row 0 is padding."""
+        """[N + 1, D]: learned vector plus what the item's features say; row 0 is the start token."""
+        if not self.spec.item_features:
+            return self.items.weight
         features = self.from_features(self.item_scale(self.item_features))
         return self.items.weight + F.pad(features, (0, 0, 1, 0))
 
     def loss(self, batch: TrainingBatch) -> Tensor:
         table = self.item_table()
-        # Position p reads the start token and events 0 .. p - 1, and asks for event p.
-        hidden, _ = self._encode(batch.history, table, drop_last=True)  # [B, L, D]
-        rows, places = torch.nonzero(batch.weights > 0, as_tuple=True)  # the T real targets, nothing else is scored
-        scores = self._scores(hidden[rows, places], table)  # [T, N]
-        excluded = owned_columns(batch.owned, self.n_items)[rows]
-        return softmax_cross_entropy(scores, batch.targets[rows, places], batch.weights[rows, places], excluded)
+        # Row p of a customer reads the start token and events 0 .. p - 1, and asks for event p.
+        hidden, packing = self.encode(batch.history, table, drop_last=True)  # [T, D]
+        targets, weights, owner = batch.targets[batch.history.mask], batch.weights[batch.history.mask], packing.owner
+        if not bool((weights > 0).all()):  # only real targets are scored
+            asked = torch.nonzero(weights > 0).flatten()
+            hidden, targets, weights, owner = (
+                values.index_select(0, asked) for values in (hidden, targets, weights, owner)
+            )
+        return chunked_cross_entropy(
+            hidden,
+            table[1:],
+            targets,
+            weights,
+            bias=self.bias,
+            excluded=owned_columns(batch.owned, self.n_items) if self.spec.exclude_owned else None,
+            owner=owner,
+        )
 
     def score(self, batch: HistoryBatch) -> Tensor:
         """[B, N]."""
         table = self.item_table()
-        hidden, _ = self._encode(batch, table)
-        return self._scores(_last(hidden, batch.lengths), table)
+        hidden, packing = self.encode(batch, table)
+        return self.scores(hidden.index_select(0, packing.last), table)
+
+    def scores(self, hidden: Tensor, table: Tensor) -> Tensor:
+        """[T, D] x [N + 1, D] -> [T, N]."""
+        scores = hidden @ table[1:].T
+        return scores if self.bias is None else scores + self.bias
 
     def attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
         """[B, K, L], the last position's attention of the last block; the same for every candidate."""
-        _, given = self._encode(batch, self.item_table(), weights=True)
+        packing = Packing.of(batch.lengths + 1, least_filled=0)
+        values, days = self._embed(batch, self.item_table(), packing, drop_last=False)
+        given: list[Tensor] | None = None
+        for number, block in enumerate(self.blocks):
+            values, given = block(values, packing, days, weights=number == len(self.blocks) - 1)
         assert given is not None
-        last = _last(given.mean(1), batch.lengths)[:, 1:]  # [B, L], the start token left out
-        last = last * batch.mask
+        # The one group, in the order of its sequences: [B, W], at each sequence's last row; the start token left out.
+        group, mean = packing.groups[0], given[0].mean(1)
+        ends = batch.lengths[group.sequences]
+        last = torch.empty_like(mean[:, 0])
+        last[group.sequences] = mean[torch.arange(len(ends), device=ends.device), ends]
+        last = F.pad(last[:, 1:], (0, batch.items.shape[1] + 1 - group.width)) * batch.mask
         weights = last / last.sum(1, keepdim=True).clamp_min(torch.finfo(last.dtype).tiny)
         return weights[:, None, :].expand(-1, candidates.shape[1], -1)
 
-    def _encode(
-        self, batch: HistoryBatch, table: Tensor, *, drop_last: bool = False, weights: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """Hidden states [B, 1 + L, D] (or [B, L, D] without the last event), and the last block's attention."""
-        items = batch.items[:, :-1] if drop_last else batch.items
-        start = self.start.expand(len(items), 1, -1)
-        values = torch.cat([start, table[items]], dim=1)  # [B, 1 + L, D]
-        profile = self.from_profile(self.profile_scale(batch.features))  # [B, D]
-        values = values + profile[:, None] + self._positions(values.shape[1]) * self.spec.dim**-0.5
-        values = self.dropout(values)
-        given: Tensor | None = None
-        for number, block in enumerate(self.blocks):
-            last = number == len(self.blocks) - 1
-            values, given = block(values, weights=weights and last)
-        return self.norm(values), given
+    def encode(self, batch: HistoryBatch, table: Tensor, *, drop_last: bool = False) -> tuple[Tensor, Packing]:
+        """Hidden states [T, D] of the start token and the events of every customer (but the last one if asked).
 
-    def _positions(self, length: int) -> Tensor:
-        if length <= len(self.positions):
-            return self.positions[:length]
-        return sinusoidal_positions(length, self.spec.dim).to(self.positions)
+        In training they are computed in the precision of the spec; else in that of the weights.
+        """
+        packing = Packing.of(batch.lengths if drop_last else batch.lengths + 1)
+        values, days = self._embed(batch, table, packing, drop_last=drop_last)
+        for block in self.blocks:
+            values, _ = block(values, packing, days)
+        return values if self.norm is None else _norm(self.norm, values), packing
 
-    def _scores(self, hidden: Tensor, table: Tensor) -> Tensor:
-        """[T, D] x [N, D] -> [T, N]."""
-        return hidden @ table[1:].T + self.bias
+    def _embed(self, batch: HistoryBatch, table: Tensor, packing: Packing, *, drop_last: bool) -> tuple[Tensor, Tensor]:
+        """What the first block reads, [T, D], and each row's days relative to its sequence's last row, [T] float32."""
+        cell = packing.owner * batch.items.shape[1] + packing.place - 1  # of the padded batch; the start token's is wrong
+        begins = packing.place == 0
+        cell = cell.clamp_min(0)
+        items = batch.items.flatten()[cell].masked_fill(begins, 0)
+        values = table.index_select(0, items)
+        if self.spec.positions == "learned":
+            # More events than in training: the last learned place stands for every later one.
+            values = values + self.place.index_select(0, packing.place.clamp_max(self.spec.max_length))
+        elif self.spec.positions == "sinusoidal":
+            values = values + self._sinusoidal(int(packing.lengths.max())).index_select(0, packing.place)
+        if self.spec.profile:
+            values = values + self.from_profile(self.profile_scale(batch.features)).index_select(0, packing.owner)
+        if self.training and self.spec.precision == "bfloat16":
+            values = values.to(torch.bfloat16)
+        # The start token is as old as the first event; with no event there is nothing to compare it with.
+        first = torch.where(begins, batch.days[packing.owner, 0] if batch.items.shape[1] else 0, batch.days.flatten()[cell])
+        days = (first - first[packing.last][packing.owner]).clamp_max(0).float()
+        return self.dropout(values), days
+
+    def _sinusoidal(self, length: int) -> Tensor:
+        table = self.positions
+        if length > len(table):
+            table = sinusoidal_positions(length, self.spec.dim).to(table)
+        return table * self.spec.dim**-0.5
 
 
-def _last(values: Tensor, lengths: Tensor) -> Tensor:
-    """[B, 1 + L, X] -> [B, X] at the last real position (the start token for an empty history)."""
-    return values[torch.arange(len(values), device=values.device), lengths]
+def _linear(layer: nn.Linear, values: Tensor) -> Tensor:
+    """The layer in the precision of ``values``."""
+    return F.linear(values, layer.weight.to(values.dtype), layer.bias.to(values.dtype))
+
+
+def _norm(layer: nn.LayerNorm, values: Tensor) -> Tensor:
+    return F.layer_norm(values, layer.normalized_shape, layer.weight.to(values.dtype), layer.bias.to(values.dtype), layer.eps)

@@ -65,7 +65,7 @@ def test_sequence_examples_of_literal_rows(tmp_path: Path) -> None:
 
 
 def test_a_sequence_whose_targets_were_all_cut_off_is_no_example(tmp_path: Path) -> None:
-    histories = write(tmp_path, [[(1, 9), (1, 8), (1, 7)], [(2, 9)]], 2)
+    histories = write(tmp_path, [[(1, 9), (1, 8), (1, 7), (1, 6)], [(2, 9)]], 2)
     assert SequenceExamples(histories, max_length=2, half_life_days=None).customers.tolist() == [1]
 
 

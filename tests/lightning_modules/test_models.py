@@ -172,8 +172,8 @@ def test_the_hidden_target_cannot_be_seen(kind: str, tmp_path: Path) -> None:
             scored.append(model.score(batch.history))
         else:
             history = SequenceExamples(world, 5, None)[np.array([0])].history
-            hidden, _ = model._encode(history, model.item_table(), drop_last=True)
-            scored.append(hidden[:, 2])
+            hidden, packing = model.encode(history, model.item_table(), drop_last=True)
+            scored.append(hidden[packing.last])
     assert torch.equal(scored[0], scored[1])
 
 
@@ -182,10 +182,10 @@ def test_the_transformer_is_causal(histories: Histories) -> None:
     assert isinstance(model, CausalTransformer)
     batch = histories.batch(np.array([3]))
     changed = replace(batch, items=torch.tensor([[1, 3, 5, 2, 6]]))
-    before, _ = model._encode(batch, model.item_table())
-    after, _ = model._encode(changed, model.item_table())
-    assert torch.equal(before[:, :5], after[:, :5])
-    assert not torch.equal(before[:, 5], after[:, 5])
+    before, _ = model.encode(batch, model.item_table())
+    after, _ = model.encode(changed, model.item_table())
+    assert torch.equal(before[:5], after[:5])
+    assert not torch.equal(before[5], after[5])
 
 
 def test_the_transformer_scores_as_it_was_trained(histories: Histories) -> None:
@@ -194,11 +194,11 @@ def test_the_transformer_scores_as_it_was_trained(histories: Histories) -> None:
     assert isinstance(model, CausalTransformer)
     whole = histories.batch(np.array([3]))
     table = model.item_table()
-    trained, _ = model._encode(whole, table, drop_last=True)
+    trained, _ = model.encode(whole, table, drop_last=True)
     begun = replace(
         whole, items=whole.items[:, :2], days=whole.days[:, :2], weights=whole.weights[:, :2], lengths=torch.tensor([2])
     )
-    assert torch.allclose(model.score(begun), model._scores(trained[:, 2], table), atol=1e-5)
+    assert torch.allclose(model.score(begun), model.scores(trained[2:3], table), atol=1e-5)
 
 
 def test_a_history_longer_than_in_training_still_has_positions(histories: Histories) -> None:
@@ -227,3 +227,79 @@ def test_spec_and_settings_as_json() -> None:
     told = as_json(ModelSpec(dim=32), TrainSettings(epochs=3))
     assert told["spec"]["dim"] == 32
     assert told["settings"]["epochs"] == 3
+
+
+OPTIONS: list[dict[str, object]] = [
+    {"norm": "post"},
+    {"positions": "learned"},
+    {"positions": "none"},
+    {"temporal_decay": "learned"},
+    {"precision": "bfloat16", "temporal_decay": "learned"},
+    {"item_features": False, "profile": False, "item_bias": False, "exclude_owned": False},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_every_option_of_the_transformer_learns_and_scores(options: dict[str, object], histories: Histories) -> None:
+    model = model_of("transformer", histories, **options).train()
+    loss = model.loss(SequenceExamples(histories, 10, 180.0)[np.arange(4)])
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in model.parameters())
+    model.eval()
+    batch = histories.batch(np.arange(5))
+    assert model.score(batch).isfinite().all()
+    weights = model.attention(batch, torch.tensor([[1]] * 5))
+    assert torch.allclose(weights.sum(-1)[:, 0], batch.mask.any(1).float(), atol=1e-5)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_the_transformer_with_any_option_scores_as_it_was_trained(options: dict[str, object], histories: Histories) -> None:
+    model = model_of("transformer", histories, **options)
+    assert isinstance(model, CausalTransformer)
+    whole, table = histories.batch(np.array([3, 0])), model.item_table()
+    trained, packing = model.encode(whole, table, drop_last=True)
+    begun = replace(
+        whole, items=whole.items[:, :2], days=whole.days[:, :2], weights=whole.weights[:, :2], lengths=torch.tensor([2, 2])
+    )
+    assert torch.allclose(model.score(begun), model.scores(trained[packing.starts + 2], table), atol=1e-5)
+
+
+def test_the_loss_is_the_plain_softmax_over_what_is_not_owned(histories: Histories) -> None:
+    model = model_of("transformer", histories)
+    assert isinstance(model, CausalTransformer)
+    batch = SequenceExamples(histories, 10, 180.0)[np.arange(4)]
+    total, weight = 0.0, 0.0
+    for row in range(4):
+        for place in range(int(batch.history.lengths[row])):
+            begun = histories.batch(batch.history.customers[row : row + 1])
+            begun = replace(
+                begun,
+                items=begun.items[:, : max(place, 1)] * (place > 0),
+                days=begun.days[:, : max(place, 1)],
+                weights=begun.weights[:, : max(place, 1)],
+                lengths=torch.tensor([place]),
+            )
+            scores = model.score(begun)[0]
+            owned = set(batch.owned[row].tolist()) - {0, int(batch.targets[row, place]) + 1}
+            left = [column for column in range(6) if column + 1 not in owned]
+            lost = torch.logsumexp(scores[left], 0) - scores[batch.targets[row, place]]
+            total += float(lost.detach() * batch.weights[row, place])
+            weight += float(batch.weights[row, place])
+    assert model.loss(batch).item() == pytest.approx(total / weight, abs=1e-5)
+
+
+def test_with_decay_an_old_event_is_attended_to_less(tmp_path: Path) -> None:
+    histories = write(tmp_path, [[(1, 900), (1, 0)], [(2, 1)]], 2)
+    plain, decayed = (
+        model_of("transformer", histories, positions="none", temporal_decay=decay) for decay in ("none", "learned")
+    )
+    batch, asked = histories.batch(np.array([0])), torch.tensor([[2]])
+    assert plain.attention(batch, asked)[0, 0].tolist() == pytest.approx([0.5, 0.5], abs=0.02)
+    assert decayed.attention(batch, asked)[0, 0, 0] < 0.01
+
+
+def test_a_training_batch_may_be_in_any_order(histories: Histories) -> None:
+    model = model_of("transformer", histories)
+    examples = SequenceExamples(histories, 10, 180.0)
+    assert torch.allclose(model.loss(examples[np.arange(4)]), model.loss(examples[np.array([2, 0, 3, 1])]), atol=1e-6)
