@@ -8,7 +8,7 @@ With a step decay g, a half-life h in days (none: days do not matter) and S step
 
 Events of one day stand in the order of the training set. With S = 1 it is the first-order Markov chain.
 Source: item-to-item co-visitation as in Davidson et al. 2010, https://doi.org/10.1145/1864708.1864770, with the chain
-of Rendle et al. 2010 (FPMC, section 3), https://doi.org/10.1145/1772690.1772773, as its non-personalised limit.
+of Rendle et al. 2010 (FPMC), https://doi.org/10.1145/1772690.1772773, as its non-personalised limit.
 """
 
 from __future__ import annotations
