@@ -31,13 +31,14 @@ class Member:
 
     build: Callable[[ModelSpec, Histories], Ranker]
     speaks: Speaks = "attention"  # what its ``attention`` is: where it looked, each event's exact share of a score, or nothing
+    packed: bool = False  # it computes no padding: its batches need not be of similar length and are drawn at random
     reads_all: bool = False  # scores from the whole history, whatever ``max_length`` is
     of_customers: bool = False  # its weights belong to the customers it was fitted on, as well as to the items
 
 
 FAMILY: dict[ModelKind, Member] = {
     "attention_cf": Member(AttentionCF),
-    "transformer": Member(CausalTransformer),
+    "transformer": Member(CausalTransformer, packed=True),
     "popularity": Member(Popularity, speaks="none", reads_all=True),
     "recent_popularity": Member(Popularity, speaks="none", reads_all=True),
     "markov": Member(DecayedMarkov, speaks="contribution", reads_all=True),

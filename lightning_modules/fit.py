@@ -4,8 +4,10 @@
 
     weights.safetensors   parameters and feature scales
     model.json            spec, settings, vocabulary, and a summary of the fit
-    training.parquet      step, epoch, learning_rate, loss: one row per step
+    training.parquet      one row per step: fit ("final", or "validating"), step, epoch, learning_rate, loss,
+                          validation (NDCG@10 on the slice, at the last step of each epoch of the validating fit)
     last/                 checkpoint of the last whole epoch; a resumed fit equals an uninterrupted one bit for bit
+    validating/last/      the same of the fit that chose how many epochs to train (see early_stopping)
 
 A closed-form model (EASE, popularity, ...) goes through the same door: it takes no step, so its training.parquet has no
 row and there is no checkpoint.
@@ -15,41 +17,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import os
+import shutil
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytorch_lightning as L
-import torch
 from safetensors.torch import load_file
 from torch import nn
-from torch.utils.data import DataLoader
 
 from data_contracts.errors import TrainingError
-from lightning_modules.checkpoint_io import SafetensorsCheckpointIO, save_weights, write_whole
-from lightning_modules.examples import POOL_BATCHES, LengthBuckets, PurchaseExamples, SequenceExamples
-from lightning_modules.family import FAMILY, build_ranker
+from lightning_modules.checkpoint_io import save_weights, write_whole
+from lightning_modules.early_stopping import Validation, best_epoch, sampled, slice_ndcg
+from lightning_modules.family import FAMILY, build_ranker, events_read
 from lightning_modules.histories import Histories
-from lightning_modules.module import RankerModule
+from lightning_modules.module import LogRow
 from lightning_modules.ranker import Ranker
 from lightning_modules.settings import ModelSpec, TrainSettings, as_json
+from lightning_modules.training_loop import OnEpoch, Trained, mean_loss, quiet_and_repeatable, train_epochs
 
-__all__ = ["FitReport", "ModelSpec", "TrainSettings", "build_ranker", "fit", "load_ranker"]
+__all__ = ["FitReport", "ModelSpec", "TrainSettings", "Validation", "build_ranker", "fit", "load_ranker"]
 
-OnEpoch = Callable[[int, int, float], None]
-LogRow = tuple[int, int, float, float]
-EXAMPLES: dict[str, type[PurchaseExamples] | type[SequenceExamples]] = {
-    "purchases": PurchaseExamples,
-    "sequences": SequenceExamples,
-}
+NOT_TRAINED = Trained([], [], 0, None, "cpu")
 
 
 @dataclass(frozen=True)
@@ -58,12 +48,13 @@ class FitReport:
 
     directory: Path
     kind: str
-    epochs: int
-    steps: int
+    epochs: int  # of the final fit; 0 for a closed-form model
+    steps: int  # of the final fit
     examples: int
     parameters: int
     first_loss: float | None  # mean over the first epoch; None for a closed-form model
     last_loss: float | None  # mean over the last epoch
+    validation: tuple[float, ...]  # NDCG@10 on the slice after each epoch of the validating fit; the best one's is kept
     seconds: float  # of this call: less after a resume
     resumed_from_epoch: int | None  # the first epoch (from 0) that this call trained; None if it started anew
     device: str
@@ -77,60 +68,59 @@ def fit(
     *,
     resume: bool = False,
     on_epoch: OnEpoch | None = None,
+    validation: Validation | None = None,
+    on_validation: OnEpoch | None = None,
 ) -> FitReport:
-    """Train one model.
+    """Train one model, or compute it where it has a closed form.
 
     Args:
-        resume: go on from ``out/last`` if there is one; otherwise start anew.
+        resume: go on from what a killed fit left in ``out``, if anything; otherwise start anew.
         on_epoch: called with (epoch from 0, epochs, mean loss) once that epoch's checkpoint is on disk.
+        validation: an earlier slice that chooses the number of epochs (see early_stopping); None: ``settings.epochs``.
+        on_validation: called with (epoch from 0, epochs, NDCG@10 on the slice) after each epoch of the validating fit.
 
     Raises:
-        TrainingError: nothing to learn from, the loss became NaN, or ``out/last`` belongs to another fit.
+        TrainingError: nothing to learn from, nobody to validate on, the loss became NaN, or what is in ``out`` belongs
+            to another fit.
     """
     started = time.monotonic()
-    histories = Histories.open(histories_dir)
-    with _quiet_and_repeatable(settings):
+    histories = _with_purchases(Histories.open(histories_dir))
+    with quiet_and_repeatable(settings):
         model = build_ranker(spec, histories)
-        if not bool((histories.first > 0).any()):
-            raise TrainingError(
-                f"nothing to learn from: the training set has {histories.n_events} events and no first purchase",
-                remedy="use a later as_of, or check that transactions of side 'buy' were accepted",
-            )
         model.prepare(histories, settings.recency_half_life_days)
-        if model.examples == "none":
-            report = _report(model, out, spec, [], histories.n_events, 0, time.monotonic() - started, None, "cpu")
-            _write_outputs(model, out, histories, spec, settings, [], report)
-            return report
-        examples = EXAMPLES[model.examples](histories, spec.max_length, settings.recency_half_life_days)
-        # A packed model needs no similar lengths: its batches are random.
-        pool = 1 if spec.kind == "transformer" else POOL_BATCHES
-        batches = LengthBuckets(examples.lengths, examples.chances, settings.batch_size, settings.seed, pool)
-        module = RankerModule(model, settings, len(batches) * settings.epochs)
-        identity = _identity(spec, settings, histories)
-        last = out / "last" / "checkpoint.safetensors"
-        resumed = _resumable(last, identity) if resume else None
-        if resumed is None:
-            last.unlink(missing_ok=True)  # of an earlier fit: a kill before the first epoch ends must not bring it back
-        keep = _KeepLastEpoch(last, identity, on_epoch)
-        trainer = L.Trainer(
-            accelerator="auto",
-            devices=1,
-            max_epochs=settings.epochs,
-            deterministic=True,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=out,
-            plugins=[SafetensorsCheckpointIO()],
-            callbacks=[keep],
-        )
-        loader = DataLoader(examples, sampler=batches, batch_size=None)
-        trainer.fit(module, loader, ckpt_path=None if resumed is None else str(last), weights_only=True)
-        device = str(trainer.strategy.root_device)
-    seconds, rows = time.monotonic() - started, module.log_rows
-    report = _report(model, out, spec, rows, len(examples), settings.epochs, seconds, module.resumed_from_epoch, device)
-    _write_outputs(model, out, histories, spec, settings, rows, report)
+        tried, trained, epochs = NOT_TRAINED, NOT_TRAINED, 0
+        if not resume:
+            shutil.rmtree(out / "validating", ignore_errors=True)
+        if model.examples != "none":
+            epochs, purpose = settings.epochs, ""
+            if validation is not None:
+                tried = _validate(spec, settings, validation, out, resume, on_validation)
+                epochs, purpose = best_epoch(tried.validation) + 1, validation.digest()
+            trained = train_epochs(
+                model, spec, settings, histories, out,
+                purpose=purpose, stop_after=epochs, resume=resume, on_epoch=on_epoch,
+            )  # fmt: skip
+    assert isinstance(model, nn.Module)
+    _finite(model)
+    report = FitReport(
+        directory=out,
+        kind=spec.kind,
+        epochs=epochs,
+        steps=len(trained.rows),
+        examples=trained.examples if trained.rows else histories.n_events,
+        parameters=sum(p.numel() for p in model.parameters()),
+        first_loss=mean_loss(trained.rows, 0) if trained.rows else None,
+        last_loss=mean_loss(trained.rows, epochs - 1) if trained.rows else None,
+        validation=tuple(tried.validation),
+        seconds=time.monotonic() - started,
+        resumed_from_epoch=trained.resumed_from_epoch,
+        device=trained.device,
+    )
+    save_weights(out / "weights.safetensors", model)
+    log = pa.concat_tables([_log(tried.rows, "validating", tried.validation), _log(trained.rows, "final", [])])
+    write_whole(out / "training.parquet", lambda part: pq.write_table(log, part))
+    text = _description(spec, settings, histories, report)
+    write_whole(out / "model.json", lambda part: part.write_text(text, "utf-8"))
     return report
 
 
@@ -153,7 +143,7 @@ def load_ranker(model_dir: Path, histories_dir: Path) -> Ranker:
             remedy="score with the training set that the model was fitted on, or fit it again",
         )
     spec = ModelSpec(**described["spec"])
-    if FAMILY[spec.kind].of_customers and described["customers"] != customer_list(histories):
+    if FAMILY[spec.kind].of_customers and described["customers"] != _customer_list(histories):
         raise TrainingError(
             f"model {model_dir} ({spec.kind}) was trained on other customers than {histories_dir} has",
             remedy="score with the training set that the model was fitted on, or fit it again",
@@ -165,139 +155,78 @@ def load_ranker(model_dir: Path, histories_dir: Path) -> Ranker:
     return model
 
 
-def customer_list(histories: Histories) -> str:
+def _validate(
+    spec: ModelSpec,
+    settings: TrainSettings,
+    validation: Validation,
+    out: Path,
+    resume: bool,
+    on_validation: OnEpoch | None,
+) -> Trained:
+    """The fit on the earlier set, asked after every epoch for what was bought next."""
+    earlier = _with_purchases(Histories.open(validation.histories_dir))
+    asked = sampled(validation, settings.seed)
+    model = build_ranker(spec, earlier)
+    model.prepare(earlier, settings.recency_half_life_days)
+    return train_epochs(
+        model, spec, settings, earlier, out / "validating",
+        purpose=validation.digest(),
+        measure=lambda fitted: slice_ndcg(fitted, earlier, asked, events_read(spec)),
+        resume=resume,
+        on_epoch=on_validation,
+    )  # fmt: skip
+
+
+def _with_purchases(histories: Histories) -> Histories:
+    if not bool((histories.first > 0).any()):
+        raise TrainingError(
+            f"nothing to learn from: the training set has {histories.n_events} events and no first purchase",
+            remedy="use a later as_of, or check that transactions of side 'buy' were accepted",
+        )
+    return histories
+
+
+def _finite(model: nn.Module) -> None:
+    """A last step can spoil the weights after the last loss was read."""
+    spoilt = [name for name, value in model.state_dict().items() if not bool(value.isfinite().all())]
+    if spoilt:
+        raise TrainingError(
+            f"the fitted weights are not finite: {', '.join(spoilt)}",
+            remedy="lower base_lr, or look for extreme values in the features of the training set",
+        )
+
+
+def _customer_list(histories: Histories) -> str:
     """SHA-256 of the customer ids in order."""
     return hashlib.sha256("\n".join(histories.customer_ids).encode()).hexdigest()
 
 
-class _KeepLastEpoch(L.Callback):  # type: ignore[misc]
-    """Writes the checkpoint when an epoch is over, then tells the caller."""
-
-    def __init__(self, path: Path, identity: str, on_epoch: OnEpoch | None) -> None:
-        self.path = path
-        self.identity = identity
-        self.on_epoch = on_epoch
-
-    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        checkpoint["fit_identity"] = self.identity
-
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        trainer.save_checkpoint(self.path)
-        if self.on_epoch is not None:
-            self.on_epoch(trainer.current_epoch, trainer.max_epochs, mean_loss(pl_module.log_rows, trainer.current_epoch))
-
-
-def mean_loss(rows: list[LogRow], epoch: int) -> float:
-    """Mean loss over the steps of one epoch."""
-    losses = [loss for _, at, _, loss in rows if at == epoch]
-    return sum(losses) / len(losses)
-
-
-def _identity(spec: ModelSpec, settings: TrainSettings, histories: Histories) -> str:
-    """What must be equal for a checkpoint to be continued: spec, settings and the very same training set."""
-    digest = hashlib.sha256(json.dumps(as_json(spec, settings), sort_keys=True).encode())
-    for name in ("events.arrow", "offsets.arrow", "item_features.arrow", "customer_features.arrow", "items.parquet"):
-        with (histories.directory / name).open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
-def _resumable(last: Path, identity: str) -> Path | None:
-    """The checkpoint to go on from, if there is one."""
-    if not last.is_file():
-        return None
-    if SafetensorsCheckpointIO().load_checkpoint(last).get("fit_identity") != identity:
-        raise TrainingError(
-            f"the checkpoint in {last.parent} belongs to a fit with other settings or other data",
-            remedy="fit with resume=False, or into another directory",
-        )
-    return last
-
-
-@contextmanager
-def _quiet_and_repeatable(settings: TrainSettings) -> Iterator[None]:
-    """Pins threads and random numbers for the fit, silences Lightning's advice, and puts everything back."""
-    threads = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    levels = {name: logging.getLogger(name).level for name in ("pytorch_lightning", "lightning_fabric")}
-    # Needed by deterministic matmul on CUDA; must be set before the first use of the device.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    try:
-        with torch.random.fork_rng(), warnings.catch_warnings():
-            # Advice on worker processes, logging intervals and idle GPUs: none of it is a fault.
-            warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric|torch\.utils\.data")
-            for name in levels:
-                logging.getLogger(name).setLevel(logging.WARNING)
-            torch.set_num_threads(settings.threads)
-            torch.manual_seed(settings.seed)
-            # A help for finding reads of memory that nobody wrote; it writes every buffer once more than needed.
-            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)
-        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
-
-
-def _report(
-    model: Ranker,
-    out: Path,
-    spec: ModelSpec,
-    rows: list[LogRow],
-    examples: int,
-    epochs: int,
-    seconds: float,
-    resumed_from_epoch: int | None,
-    device: str,
-) -> FitReport:
-    assert isinstance(model, nn.Module)
-    return FitReport(
-        directory=out,
-        kind=spec.kind,
-        epochs=epochs,
-        steps=len(rows),
-        examples=examples,
-        parameters=sum(p.numel() for p in model.parameters()),
-        first_loss=mean_loss(rows, 0) if rows else None,
-        last_loss=mean_loss(rows, epochs - 1) if rows else None,
-        seconds=seconds,
-        resumed_from_epoch=resumed_from_epoch,
-        device=device,
-    )
-
-
-def _write_outputs(
-    model: Ranker,
-    out: Path,
-    histories: Histories,
-    spec: ModelSpec,
-    settings: TrainSettings,
-    rows: list[LogRow],
-    report: FitReport,
-) -> None:
-    assert isinstance(model, nn.Module)
-    save_weights(out / "weights.safetensors", model)
+def _log(rows: list[LogRow], name: str, validation: list[float]) -> pa.Table:
+    ends = {row[1]: place for place, row in enumerate(rows)}  # the last step of each epoch
+    values: list[float | None] = [None] * len(rows)
+    for epoch, value in enumerate(validation):
+        values[ends[epoch]] = value
     steps, epochs, rates, losses = zip(*rows, strict=True) if rows else ((), (), (), ())
-    log = pa.table(
+    return pa.table(
         {
+            "fit": pa.array([name] * len(rows), pa.string()),
             "step": pa.array(steps, pa.int32()),
             "epoch": pa.array(epochs, pa.int32()),
             "learning_rate": pa.array(rates, pa.float64()),
             "loss": pa.array(losses, pa.float64()),
+            "validation": pa.array(values, pa.float64()),
         }
     )
-    write_whole(out / "training.parquet", lambda part: pq.write_table(log, part))
+
+
+def _description(spec: ModelSpec, settings: TrainSettings, histories: Histories, report: FitReport) -> str:
     described = {
         **as_json(spec, settings),
         "vocabulary": histories.vocabulary,
         "items": histories.n_items,
-        "customers": customer_list(histories),
+        "customers": _customer_list(histories),
         "cut": histories.cut.isoformat(),
         # No time and no path: the same fit writes the same bytes.
         "fit": {k: v for k, v in asdict(report).items() if k not in ("directory", "seconds", "resumed_from_epoch")},
     }
-    text = json.dumps(described, indent=1) + "\n"
-    write_whole(out / "model.json", lambda part: part.write_text(text, "utf-8"))
+    return json.dumps(described, indent=1) + "\n"

@@ -17,10 +17,15 @@ from lightning_modules.warmup import learning_rate
 
 # Keeps the random numbers of a step apart from those of the initialisation and of the batch order.
 STEP_SEED = 1_000_003
+READ_EVERY = 64
+"""Steps between two looks at the losses: reading one waits for the device, so a look at each would idle a GPU."""
+
+LogRow = tuple[int, int, float, float]
+"""step, epoch, learning rate, loss"""
 
 
 class RankerModule(L.LightningModule):  # type: ignore[misc]
-    """Fits one ranker. ``log_rows`` holds (step, epoch, learning rate, loss) of every step, also across a resume."""
+    """Fits one ranker. ``log_rows`` holds a row for every step, also across a resume; ``read_losses`` brings it up to date."""
 
     def __init__(self, model: Ranker, settings: TrainSettings, total_steps: int) -> None:
         super().__init__()
@@ -28,8 +33,10 @@ class RankerModule(L.LightningModule):  # type: ignore[misc]
         self.model = model
         self.settings = settings
         self.total_steps = total_steps
-        self.log_rows: list[tuple[int, int, float, float]] = []
+        self.log_rows: list[LogRow] = []
+        self.validation: list[float] = []  # NDCG@10 after each epoch, where the fit is validated
         self.resumed_from_epoch: int | None = None
+        self._unread: list[tuple[int, int, Tensor]] = []  # step, epoch, loss still on the device
 
     def rate(self, step: int) -> float:
         """The learning rate of optimiser step ``step``."""
@@ -47,18 +54,35 @@ class RankerModule(L.LightningModule):  # type: ignore[misc]
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         loss: Tensor = self.model.loss(batch)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss became {value} at step {self.global_step} (epoch {self.current_epoch})",
-                remedy="lower base_lr, or look for extreme values in the features of the training set",
-            )
-        self.log_rows.append((self.global_step, self.current_epoch, self.rate(self.global_step), value))
+        self._unread.append((self.global_step, self.current_epoch, loss.detach()))
+        if len(self._unread) >= READ_EVERY:
+            self.read_losses()
         return loss
 
+    def read_losses(self) -> None:
+        """Moves the losses of the last steps into ``log_rows``.
+
+        Raises:
+            TrainingError: one of them is not finite; names the first such step.
+        """
+        if not self._unread:
+            return
+        values = torch.stack([loss for _, _, loss in self._unread]).double().tolist()
+        for (step, epoch, _), value in zip(self._unread, values, strict=True):
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"the loss became {value} at step {step} (epoch {epoch})",
+                    remedy="lower base_lr, or look for extreme values in the features of the training set",
+                )
+            self.log_rows.append((step, epoch, self.rate(step), value))
+        self._unread.clear()
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.read_losses()
         checkpoint["training_log"] = torch.tensor(self.log_rows, dtype=torch.float64).reshape(-1, 4)
+        checkpoint["validation"] = list(self.validation)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.log_rows = [(int(s), int(e), r, v) for s, e, r, v in checkpoint["training_log"].tolist()]
+        self.validation = list(checkpoint["validation"])
         self.resumed_from_epoch = self.log_rows[-1][1] + 1

@@ -97,6 +97,7 @@ class TrainSettings:
     decay: Decay = "linear"
     floor: float = 0.01  # the last step's rate, as a fraction of base_lr
     recency_half_life_days: float | None = 90.0  # a purchase this old counts half as much as a target; None: all alike
+    patience: int = 3  # epochs without a better NDCG@10 on the validation slice, where there is one, that end the fit
     seed: int = 0
     threads: int = 2  # torch's CPU threads: a different number gives different last bits
 
@@ -109,6 +110,7 @@ class TrainSettings:
         _check("floor", self.floor, 0 < self.floor <= 1, "above 0, at most 1")
         half_life = self.recency_half_life_days
         _check("recency_half_life_days", half_life, half_life is None or half_life > 0, "above 0, or none")
+        _check("patience", self.patience, 1 <= self.patience <= 10_000, "1 to 10000")
         _check("seed", self.seed, 0 <= self.seed < 2**31, "0 to 2147483647")
         _check("threads", self.threads, 1 <= self.threads <= 1024, "1 to 1024")
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,11 +141,67 @@ def test_the_logged_learning_rate_is_the_configured_one_also_across_a_resume(dec
         fit(SPECS["transformer"], settings, data, tmp_path, on_epoch=stop_after_second)
     steps = fit(SPECS["transformer"], settings, data, tmp_path, resume=True).steps
     log = pq.read_table(tmp_path / "training.parquet").to_pydict()
-    assert list(log) == ["step", "epoch", "learning_rate", "loss"]
+    assert list(log) == ["fit", "step", "epoch", "learning_rate", "loss", "validation"]
+    assert set(log["fit"]) == {"final"}
+    assert set(log["validation"]) == {None}
     assert log["step"] == list(range(steps))
     assert log["epoch"] == [step // (steps // 3) for step in range(steps)]
     assert log["learning_rate"] == [learning_rate(s, steps, 2e-3, 0.3, settings.decay, 0.01) for s in range(steps)]
     assert max(log["learning_rate"]) == pytest.approx(2e-3)
+
+
+def test_warm_up_and_decay_are_these_very_numbers_also_across_a_resume(data: Path, tmp_path: Path) -> None:
+    """150 customers in batches of 64: 3 steps an epoch, 9 in all, of which 30 %, rounded up, are warm-up."""
+    settings = replace(SETTINGS, warmup_fraction=0.3, base_lr=2e-3, recency_half_life_days=None)
+
+    def stop_after_first(epoch: int, epochs: int, loss: float) -> None:
+        raise Stopped
+
+    fit(SPECS["transformer"], settings, data, tmp_path / "whole")
+    with pytest.raises(Stopped):
+        fit(SPECS["transformer"], settings, data, tmp_path / "parts", on_epoch=stop_after_first)
+    fit(SPECS["transformer"], settings, data, tmp_path / "parts", resume=True)
+    expected = [0.002 / 3, 0.004 / 3, 0.002, 0.00167, 0.00134, 0.00101, 0.00068, 0.00035, 0.00002]
+    for name in ("whole", "parts"):
+        assert pq.read_table(tmp_path / name / "training.parquet")["learning_rate"].to_pylist() == pytest.approx(expected)
+
+
+VICTIM = """
+import sys, time
+from pathlib import Path
+from lightning_modules.fit import fit
+from lightning_modules.transformer import CausalTransformer
+from tests.lightning_modules.test_fit import SETTINGS, SPECS
+
+original, calls = CausalTransformer.loss, 0
+
+def loss(self, batch):
+    global calls
+    calls += 1
+    if calls == int(sys.argv[3]):
+        print("in the middle of an epoch", flush=True)
+        time.sleep(600)
+    return original(self, batch)
+
+CausalTransformer.loss = loss
+fit(SPECS["transformer"], SETTINGS, Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def test_a_process_killed_in_the_middle_of_an_epoch_is_resumed_to_the_same_bytes(data: Path, tmp_path: Path) -> None:
+    whole = fit(SPECS["transformer"], SETTINGS, data, tmp_path / "whole")
+    middle = whole.steps // SETTINGS.epochs + 2
+    command = [sys.executable, "-c", VICTIM, str(data), str(tmp_path / "parts"), str(middle)]
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as victim:
+        assert victim.stdout is not None
+        assert victim.stdout.readline() == "in the middle of an epoch\n"
+        victim.send_signal(signal.SIGKILL)
+    assert victim.returncode == -signal.SIGKILL
+    assert not (tmp_path / "parts" / "model.json").exists()
+    report = fit(SPECS["transformer"], SETTINGS, data, tmp_path / "parts", resume=True)
+    assert report.resumed_from_epoch == 1
+    assert outputs(tmp_path / "whole") == outputs(tmp_path / "parts")
 
 
 def test_the_optimiser_is_given_the_logged_rate(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,6 +215,42 @@ def test_the_optimiser_is_given_the_logged_rate(data: Path, tmp_path: Path, monk
     monkeypatch.setattr(torch.optim.Adam, "step", step)
     fit(SPECS["transformer"], SETTINGS, data, tmp_path)
     assert used == pq.read_table(tmp_path / "training.parquet")["learning_rate"].to_pylist()
+
+
+def test_the_first_step_without_a_finite_loss_is_named_though_losses_are_read_rarely(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = AttentionCF.loss
+    calls = 0
+
+    def loss(self: AttentionCF, batch: TrainingBatch) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return original(self, batch) * (float("inf") if calls == 3 else 1.0)
+
+    monkeypatch.setattr(AttentionCF, "loss", loss)
+    with pytest.raises(TrainingError, match=r"the loss became inf at step 2 \(epoch 0\)"):
+        fit(SPECS["attention_cf"], SETTINGS, data, tmp_path)
+    assert not (tmp_path / "last").exists(), "no checkpoint of an epoch that went wrong"
+
+
+def test_weights_spoilt_by_the_last_step_are_not_stored(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, calls = torch.optim.Adam.step, 0
+
+    def step(self: torch.optim.Adam, *args: object, **kwargs: object) -> object:
+        nonlocal calls
+        calls += 1
+        given = original(self, *args, **kwargs)  # type: ignore[arg-type]
+        if calls == steps:
+            self.param_groups[0]["params"][0].data.fill_(float("nan"))
+        return given
+
+    steps = fit(SPECS["transformer"], SETTINGS, data, tmp_path / "sound").steps
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    with pytest.raises(TrainingError, match="fitted weights are not finite"):
+        fit(SPECS["transformer"], SETTINGS, data, tmp_path / "spoilt")
+    assert calls == steps
+    assert not (tmp_path / "spoilt" / "weights.safetensors").exists()
 
 
 def test_a_loss_that_is_not_a_number_stops_the_fit(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
