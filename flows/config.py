@@ -91,12 +91,18 @@ class ModelConfig(Section):
     temporal_decay: Literal["none", "learned"] = Field(
         "none", description="Transformer: attention times exp(-rate * age in days), the rate learned per head."
     )
-    item_features: bool = Field(True, description="Transformer: items are described by their features too.")
-    profile: bool = Field(True, description="Transformer: the customer's profile is read.")
-    item_bias: bool = Field(True, description="Transformer: one learned number an item, from its popularity on.")
-    exclude_owned: bool = Field(True, description="Transformer: what a customer ever bought is no negative of his.")
+    cosine_scale: float | None = Field(
+        None, gt=0, le=1000, description="Transformer, gru4rec: a score is this times a cosine; unset: an inner product."
+    )
+    item_start: Literal["random", "covisits"] = Field(
+        "random", description="Transformer, gru4rec: item vectors begin at random, or with who was bought near whom."
+    )
+    item_features: bool = Field(True, description="Transformer, gru4rec: items are described by their features too.")
+    profile: bool = Field(True, description="Transformer, gru4rec: the customer's profile is read.")
+    item_bias: bool = Field(True, description="Transformer, gru4rec: one learned number an item, from its popularity on.")
+    exclude_owned: bool = Field(True, description="Transformer, gru4rec: what a customer ever bought is no negative of his.")
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Transformer: of the products in training. Scores are always float32."
+        "float32", description="Transformer, gru4rec: of the products in training. Scores are always float32."
     )
 
     @model_validator(mode="after")

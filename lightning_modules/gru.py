@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lightning_modules.chunked_softmax import chunked_cross_entropy
 from lightning_modules.covisits import covisit_vectors
+from lightning_modules.dropout import PooledDropout
 from lightning_modules.examples import TrainingBatch, owned_columns
 from lightning_modules.features import FeatureMap, StandardisedFeatures
 from lightning_modules.histories import Histories, HistoryBatch
-from lightning_modules.losses import softmax_cross_entropy
 from lightning_modules.popularity import log_popularity
 from lightning_modules.ranker import Examples, no_attention
 from lightning_modules.settings import ModelSpec
@@ -34,50 +35,64 @@ class GRU4Rec(nn.Module):
         self.spec = spec
         self.n_items = histories.n_items
         dim = spec.dim
-        profile = len(histories.customer_feature_names)
-        self.register_buffer("item_features", histories.item_features.clone(), persistent=False)
-        self.item_scale = StandardisedFeatures(len(histories.item_feature_names))
-        self.profile_scale = StandardisedFeatures(profile)
-        self.items = nn.Embedding(self.n_items + 1, dim)
+        self.items = nn.Embedding(self.n_items + 1, dim)  # row 0: the start token
         nn.init.normal_(self.items.weight, std=dim**-0.5)
-        self.from_features = FeatureMap(len(histories.item_feature_names), dim)
-        self.start = nn.Parameter(torch.zeros(dim))
-        self.from_profile = FeatureMap(profile, dim)
-        # Between the layers of one nn.GRU only; its input and output are dropped out here.
+        if spec.item_features:
+            self.register_buffer("item_features", histories.item_features.clone(), persistent=False)
+            self.item_scale = StandardisedFeatures(len(histories.item_feature_names))
+            self.from_features = FeatureMap(len(histories.item_feature_names), dim)
+        if spec.profile:
+            self.profile_scale = StandardisedFeatures(len(histories.customer_feature_names))
+            self.from_profile = FeatureMap(len(histories.customer_feature_names), dim)
+        # nn.GRU drops out between its layers only; its input and output are dropped out here.
         between = spec.dropout if spec.blocks > 1 else 0.0
         self.reader = nn.GRU(dim, dim, num_layers=spec.blocks, batch_first=True, dropout=between)
         self.norm = nn.LayerNorm(dim)
-        self.bias = nn.Parameter(torch.zeros(self.n_items))
-        self.dropout = nn.Dropout(spec.dropout)
+        self.bias = nn.Parameter(torch.zeros(self.n_items)) if spec.item_bias else None
+        self.dropout = PooledDropout(spec.dropout)
 
     def prepare(self, histories: Histories, half_life_days: float | None) -> None:
         with torch.no_grad():
-            self.item_scale.learn(histories.item_features)
-            self.profile_scale.learn(histories.customer_features)
-            self.bias.copy_(log_popularity(histories, half_life_days))
+            if self.spec.item_features:
+                self.item_scale.learn(histories.item_features)
+            if self.spec.profile:
+                self.profile_scale.learn(histories.customer_features)
+            if self.bias is not None:
+                self.bias.copy_(log_popularity(histories, half_life_days))
             if self.spec.item_start == "covisits":
                 self.items.weight[1:] = covisit_vectors(histories, self.spec.dim)
 
     def item_table(self) -> Tensor:
-        """[N + 1, D]: learned vector plus what the item's features say; row 0 is padding."""
-        features = self.from_features(self.item_scale(self.item_features))
-        table = self.items.weight + F.pad(features, (0, 0, 1, 0))
+        """[N + 1, D]: learned vector plus what the item's features say; row 0 is the start token."""
+        table: Tensor = self.items.weight
+        if self.spec.item_features:
+            features = self.from_features(self.item_scale(self.item_features))
+            table = table + F.pad(features, (0, 0, 1, 0))
         return table if self.spec.cosine_scale is None else F.normalize(table, dim=1)
 
     def loss(self, batch: TrainingBatch) -> Tensor:
         table = self.item_table()
-        hidden = self._read(batch.history, table)[:, :-1]  # [B, L, D]: position p has read the events before p
-        rows, places = torch.nonzero(batch.weights > 0, as_tuple=True)  # the T real targets
-        scores = self._scores(hidden[rows, places], table)  # [T, N]
-        excluded = owned_columns(batch.owned, self.n_items)[rows]
-        return softmax_cross_entropy(scores, batch.targets[rows, places], batch.weights[rows, places], excluded)
+        # Position p has read the start token and events 0 .. p - 1, and is asked for event p; of L + 1 the last is not asked.
+        hidden = self._read(batch.history, table)[:, :-1]
+        owner, places = torch.nonzero(batch.weights > 0, as_tuple=True)  # the T real targets
+        asked = hidden[owner, places]  # [T, D]
+        return chunked_cross_entropy(
+            asked.to(torch.bfloat16) if self.spec.precision == "bfloat16" else asked,
+            table[1:],
+            batch.targets[owner, places],
+            batch.weights[owner, places],
+            bias=self.bias,
+            excluded=owned_columns(batch.owned, self.n_items) if self.spec.exclude_owned else None,
+            owner=owner,
+        )
 
     def score(self, batch: HistoryBatch) -> Tensor:
         """[B, N]."""
         table = self.item_table()
         hidden = self._read(batch, table)
         last = hidden[torch.arange(len(hidden), device=hidden.device), batch.lengths]  # the start token if empty
-        return self._scores(last, table)
+        scores = last @ table[1:].T
+        return scores if self.bias is None else scores + self.bias
 
     def attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
         """[B, K, L] of zeros: a recurrent state does not look back at single events."""
@@ -85,14 +100,8 @@ class GRU4Rec(nn.Module):
 
     def _read(self, batch: HistoryBatch, table: Tensor) -> Tensor:
         """Hidden states [B, 1 + L, D]: what is known before the first event, after it, ..."""
-        values = torch.cat([self.start.expand(len(batch.items), 1, -1), table[batch.items]], dim=1)
-        values = values + self.from_profile(self.profile_scale(batch.features))[:, None]
-        hidden: Tensor = self.reader(self.dropout(values))[0]
-        hidden = self.norm(self.dropout(hidden))
-        if self.spec.cosine_scale is not None:
-            hidden = self.spec.cosine_scale * F.normalize(hidden, dim=-1)
-        return hidden
-
-    def _scores(self, hidden: Tensor, table: Tensor) -> Tensor:
-        """[T, D] x [N, D] -> [T, N]."""
-        return hidden @ table[1:].T + self.bias
+        values = table[F.pad(batch.items, (1, 0))]
+        if self.spec.profile:
+            values = values + self.from_profile(self.profile_scale(batch.features))[:, None]
+        hidden = self.norm(self.dropout(self.reader(self.dropout(values))[0]))
+        return hidden if self.spec.cosine_scale is None else self.spec.cosine_scale * F.normalize(hidden, dim=-1)

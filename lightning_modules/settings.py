@@ -20,6 +20,7 @@ ModelKind = Literal[
     "gru4rec",
 ]
 KINDS: tuple[ModelKind, ...] = get_args(ModelKind)
+ItemStart = Literal["random", "covisits"]
 Norm = Literal["pre", "post"]
 Positions = Literal["sinusoidal", "learned", "none"]
 TemporalDecay = Literal["none", "learned"]
@@ -36,8 +37,6 @@ class ModelSpec:
     blocks: int = 2  # transformer, gru4rec: stacked layers
     dropout: float = 0.2  # probability, training only
     max_length: int = 50  # most recent events that are read
-    cosine_scale: float | None = None  # gru4rec: a score is this times a cosine, not an inner product; None: not
-    item_start: Literal["random", "covisits"] = "random"  # gru4rec: where the items' vectors begin
     holders: int = 16  # attention_cf only: most recent holders of a candidate that are asked; 0 asks none
     holder_dim: int = 16  # attention_cf only: width of a customer's vector in the attention over holders
     recent_days: int = 90  # recent_popularity only: buyers of this many days before the cut are counted
@@ -48,15 +47,18 @@ class ModelSpec:
     knn_shrinkage: float = 10.0  # item_knn only: added to the cosine's denominator, in customers
     ease_ridge: float = 250.0  # ease only: the L2 penalty, in customers
     bpr_ridge: float = 1e-4  # bpr_mf only: L2 penalty on the vectors of an example
-    # transformer only, from here on
-    norm: Norm = "pre"  # LayerNorm before each part of a block, or after its residual sum
-    positions: Positions = "sinusoidal"
-    temporal_decay: TemporalDecay = "none"  # learned: softmax(score - rate * age in days), one rate a head and block
+    # transformer and gru4rec only, from here on
+    cosine_scale: float | None = None  # a score is this times a cosine instead of an inner product; None: it is not
+    item_start: ItemStart = "random"  # where the items' vectors begin; covisits: with who was bought near whom
     item_features: bool = True  # an item's vector is learned plus what its features say; False: learned only
     profile: bool = True  # the customer's profile is added to every position
     item_bias: bool = True  # one learned number an item, starting at its log popularity
     exclude_owned: bool = True  # what a customer ever bought is no negative of his
     precision: Precision = "float32"  # of the products in training; weights, optimiser and scores stay float32
+    # transformer only
+    norm: Norm = "pre"  # LayerNorm before each part of a block, or after its residual sum
+    positions: Positions = "sinusoidal"
+    temporal_decay: TemporalDecay = "none"  # learned: softmax(score - rate * age in days), one rate a head and block
 
     def __post_init__(self) -> None:
         _check("kind", self.kind, self.kind in KINDS, f"one of {', '.join(KINDS)}")

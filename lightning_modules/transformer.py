@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_modules.chunked_softmax import chunked_cross_entropy
+from lightning_modules.covisits import covisit_vectors
 from lightning_modules.dropout import PooledDropout
 from lightning_modules.examples import TrainingBatch, owned_columns
 from lightning_modules.features import FeatureMap, StandardisedFeatures
@@ -33,6 +34,7 @@ from lightning_modules.settings import ModelSpec
 
 # A decay rate starts at softplus(-5), about 0.007 a day: an event 100 days older weighs half.
 DECAY_START = -5.0
+QUIET = 0.1  # of torch's usual initial weights
 
 
 class Block(nn.Module):
@@ -51,6 +53,12 @@ class Block(nn.Module):
         self.contract = nn.Linear(dim, dim)
         self.dropout = PooledDropout(spec.dropout)
         self.decay = nn.Parameter(torch.full((spec.heads,), DECAY_START)) if spec.temporal_decay == "learned" else None
+
+    def quieten(self) -> None:
+        """Begin as a whisper beside what the block reads: where items stand already says much, noise would drown it."""
+        for layer in (self.output, self.contract):
+            layer.weight.mul_(QUIET)
+            layer.bias.zero_()
 
     def forward(
         self, values: Tensor, packing: Packing, days: Tensor, *, weights: bool = False
@@ -113,13 +121,19 @@ class CausalTransformer(nn.Module):
                 self.profile_scale.learn(histories.customer_features)
             if self.bias is not None:
                 self.bias.copy_(log_popularity(histories, half_life_days))
+            if self.spec.item_start == "covisits":
+                self.items.weight[1:] = covisit_vectors(histories, self.spec.dim)
+                for block in self.blocks:
+                    assert isinstance(block, Block)
+                    block.quieten()
 
     def item_table(self) -> Tensor:
         """[N + 1, D]: learned vector plus what the item's features say; row 0 is the start token."""
-        if not self.spec.item_features:
-            return self.items.weight
-        features = self.from_features(self.item_scale(self.item_features))
-        return self.items.weight + F.pad(features, (0, 0, 1, 0))
+        table: Tensor = self.items.weight
+        if self.spec.item_features:
+            features = self.from_features(self.item_scale(self.item_features))
+            table = table + F.pad(features, (0, 0, 1, 0))
+        return table if self.spec.cosine_scale is None else F.normalize(table, dim=1)
 
     def loss(self, batch: TrainingBatch) -> Tensor:
         table = self.item_table()
@@ -178,7 +192,11 @@ class CausalTransformer(nn.Module):
         values, days = self._embed(batch, table, packing, drop_last=drop_last)
         for block in self.blocks:
             values, _ = block(values, packing, days)
-        return values if self.norm is None else _norm(self.norm, values), packing
+        if self.norm is not None:
+            values = _norm(self.norm, values)
+        if self.spec.cosine_scale is not None:
+            values = self.spec.cosine_scale * F.normalize(values, dim=-1)
+        return values, packing
 
     def _embed(self, batch: HistoryBatch, table: Tensor, packing: Packing, *, drop_last: bool) -> tuple[Tensor, Tensor]:
         """What the first block reads, [T, D], and each row's days relative to its sequence's last row, [T] float32."""

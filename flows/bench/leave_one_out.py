@@ -7,7 +7,7 @@ A customer's last event is the test, the one before it the validation, the rest 
 - ``test``: everything but the last event. Nothing is fitted on it; it is what a model reads when asked for the last one.
 
 A customer of fewer than three events is not asked anything: all his events train. The files have no dates, only an
-order, so the last event read lies on the cut day and each earlier one a day before the next.
+order, so the last event read lies on the cut day and each earlier one 30 days before the next.
 
 Source: Kang and McAuley 2018, section IV-A, https://arxiv.org/abs/1808.09781 (there with 100 sampled negatives; here
 the full catalogue, less what the customer already has).
@@ -29,6 +29,7 @@ from lightning_modules.histories import Histories, days_since_epoch, write_histo
 
 Stage = Literal["validation", "test"]
 CUT = date(2000, 1, 1)  # any day does: only the order is known
+DAYS_APART = 30  # a learned decay starts slow per day: at this distance it tells neighbours apart
 LEAST_EVENTS = 3
 COLUMNS = ("user", "item", "position")
 
@@ -121,7 +122,7 @@ def _write(events: pl.DataFrame, users: pl.Series, items: pl.Series, directory: 
     cut = days_since_epoch(CUT)
     table = events.select(
         pl.col("item").cast(pl.Int32),
-        day=(cut + 1 + pl.col("place") - pl.len().over("user")).cast(pl.Int32),
+        day=(cut + DAYS_APART * (1 + pl.col("place") - pl.len().over("user"))).cast(pl.Int32),
         weight=pl.lit(1.0, pl.Float32),
         first=pl.lit(1, pl.UInt8),
     )

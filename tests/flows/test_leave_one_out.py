@@ -53,7 +53,7 @@ def test_the_split_by_hand(tmp_path: Path) -> None:
 def test_the_last_event_read_lies_on_the_cut_day(tmp_path: Path) -> None:
     split = leave_one_out(read_sequences(file_of(EVENTS, tmp_path / "e.parquet")), tmp_path)
     histories = Histories.open(split.test.histories)
-    assert (histories.cut_day - histories.days).tolist() == [2, 1, 0, 1, 0, 1, 0]
+    assert (histories.cut_day - histories.days).tolist() == [60, 30, 0, 30, 0, 30, 0]
 
 
 @pytest.mark.parametrize(
