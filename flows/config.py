@@ -19,7 +19,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from data_contracts.errors import ConfigError
-from lightning_modules.settings import ModelKind
+from lightning_modules.settings import DecayShape, ModelKind, RegimeMode
 
 PRESETS = Path(__file__).parent / "presets"
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -85,7 +85,24 @@ class ModelConfig(Section):
     blocks: int = Field(2, ge=1, le=24)
     dropout: float = Field(0.2, ge=0, lt=1)
     max_length: int = Field(50, ge=2, le=4096, description="Most recent events of a history that a model sees.")
-    holders: int = Field(16, ge=0, le=1024, description="Holders of a candidate that user attention looks at.")
+    holders: int = Field(16, ge=0, le=1024, description="attention_cf: holders of a candidate that user attention looks at.")
+    top_k: int = Field(0, ge=0, le=10_000, description="Each query looks at its so many best holdings only; 0: at all.")
+    decay: DecayShape = Field("power", description="How a holding's weight falls with its age: off, exponential or power.")
+    decay_half_life_days: float = Field(
+        3650.0, ge=1, le=100_000, description="Age at which a holding's weight has halved: where learning starts, or fixed."
+    )
+    decay_learned: bool = Field(True, description="Is the decay's rate learned, per head?")
+    regime: RegimeMode = Field(
+        "off", description="Do recent winners weigh more in a bull market, calm assets in a bear market? off, learned or set."
+    )
+    regime_strength: float = Field(
+        0.0, ge=-5, le=5, description="Log of that factor per standard deviation: where learning starts, or what is set."
+    )
+    candidates: int = Field(
+        0, ge=0, le=1_000_000, description="attention_cf: items retrieved per customer before scoring; 0: the whole catalogue."
+    )
+    mlp_dim: int = Field(32, ge=1, le=4096, description="sequential_attention: hidden width over (context, item).")
+    feature_dim: int = Field(16, ge=1, le=1024, description="portfolio_attention: width of a feature group's vector.")
     norm: Literal["pre", "post"] = Field("pre", description="Transformer: LayerNorm before a part, or after its sum.")
     positions: Literal["sinusoidal", "learned", "none"] = Field("sinusoidal", description="Transformer.")
     temporal_decay: Literal["none", "learned"] = Field(

@@ -17,6 +17,7 @@ from data_contracts.transactions import last_possible_date
 from data_contracts.valid_at import valid_at
 from flows.config import HistoriesConfig
 from flows.market_features import encode, market_regime, popularity_features, price_features
+from flows.market_states import market_states
 from lightning_modules.histories import write_histories
 
 ASSET_COLUMNS = (
@@ -71,6 +72,7 @@ def build_histories(snapshot: Path, cut: date, settings: HistoriesConfig, as_of:
             first=pl.int_range(pl.len()).over("customer", "item") == 0,
         )
     )
+    regimes = market_regime(prices, settings.regime_window_days, settings.regime_threshold, settings.price_stale_days)
     counts = np.bincount(events["customer"].to_numpy(), minlength=customers.height)
     write_histories(
         out,
@@ -83,10 +85,9 @@ def build_histories(snapshot: Path, cut: date, settings: HistoriesConfig, as_of:
         customer_features,
         customer_names,
         cut,
+        market_states(prices, regimes, items["asset_id"].to_list(), cut, settings.regime_window_days, settings.price_stale_days),
     )
-    market_regime(prices, settings.regime_window_days, settings.regime_threshold, settings.price_stale_days).write_parquet(
-        out / "regime.parquet"
-    )
+    regimes.write_parquet(out / "regime.parquet")
     return out
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.histories import Histories, HistoryBatch
-from lightning_modules.ranker import Ranker
+from lightning_modules.ranker import FeatureRanker, Ranker
 
 Integers = npt.NDArray[np.integer[Any]]
 ATTENTION_SCHEMA = pa.schema(
@@ -27,6 +27,9 @@ ATTENTION_SCHEMA = pa.schema(
         ("day", pa.int32()),
         ("weight", pa.float32()),
     ]
+)
+FEATURE_SCHEMA = pa.schema(
+    [("customer", pa.int32()), ("candidate", pa.int32()), ("feature", pa.string()), ("weight", pa.float32())]
 )
 BOOTSTRAP_DRAWS = 2000
 MOST_PAIRS = 2**25
@@ -64,6 +67,42 @@ def attention_table(
             weights = model.attention(batch, asked).float()  # [B, K, L]
         parts.append(_long_table(batch, asked, _per_item(batch.items, weights), keep))
     return pa.concat_tables(parts) if parts else ATTENTION_SCHEMA.empty_table()
+
+
+def feature_attention_table(
+    model: FeatureRanker,
+    histories: Histories,
+    customers: Integers,
+    candidates: Integers,
+    max_length: int | None = None,
+    *,
+    batch_size: int = 512,
+) -> pa.Table:
+    """Which features of each candidate spoke for it; arguments as in :func:`attention_table`.
+
+    Returns:
+        customer int32, candidate int32, feature string (of the model's ``feature_names``), weight float32 (1 in total
+        per candidate). By customer as given, candidate as given, weight falling.
+    """
+    customers, candidates = np.asarray(customers, np.int64), np.asarray(candidates, np.int64)
+    names = pa.array(model.feature_names)
+    parts: list[pa.Table] = []
+    for start in range(0, len(customers), batch_size):
+        chosen = slice(start, start + batch_size)
+        asked = torch.from_numpy(candidates[chosen])
+        with torch.no_grad():
+            weights = model.feature_attention(histories.batch(customers[chosen], max_length), asked).float()  # [B, K, F]
+        weights, order = weights.sort(dim=-1, descending=True, stable=True)
+        row, column = torch.nonzero(asked > 0, as_tuple=True)
+        count = weights.shape[-1]
+        columns = [
+            pa.array(np.repeat(customers[chosen][row.numpy()], count).astype(np.int32)),
+            pa.array(np.repeat(asked[row, column].numpy(), count).astype(np.int32)),
+            names.take(pa.array(order[row, column].flatten().numpy())),
+            pa.array(weights[row, column].flatten().numpy()),
+        ]
+        parts.append(pa.table(columns, schema=FEATURE_SCHEMA))
+    return pa.concat_tables(parts) if parts else FEATURE_SCHEMA.empty_table()
 
 
 def faithfulness(

@@ -18,7 +18,9 @@ from lightning_modules.histories import Histories
 from lightning_modules.item_knn import ItemKNN
 from lightning_modules.markov import DecayedMarkov
 from lightning_modules.popularity import Popularity
+from lightning_modules.portfolio_attention import PortfolioAttention
 from lightning_modules.ranker import Ranker
+from lightning_modules.sequential_attention import SequentialAttention
 from lightning_modules.settings import ModelKind, ModelSpec
 from lightning_modules.transformer import CausalTransformer
 
@@ -38,6 +40,8 @@ class Member:
 
 FAMILY: dict[ModelKind, Member] = {
     "attention_cf": Member(AttentionCF),
+    "sequential_attention": Member(SequentialAttention),
+    "portfolio_attention": Member(PortfolioAttention),
     "transformer": Member(CausalTransformer, packed=True),
     "popularity": Member(Popularity, speaks="none", reads_all=True),
     "recent_popularity": Member(Popularity, speaks="none", reads_all=True),

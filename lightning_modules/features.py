@@ -6,6 +6,10 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lightning_modules.histories import Histories
+from lightning_modules.popularity import log_popularity
 
 CLIP = 5.0  # standard deviations; one absurd yield must not outweigh every other feature
 
@@ -46,3 +50,31 @@ class StandardisedFeatures(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """[..., width] raw -> [..., width] standardised."""
         return ((values - self.mean) * self.scale).clamp(-CLIP, CLIP)
+
+
+class ItemVectors(nn.Module):
+    """An item as a model sees it: a learned vector plus what its features say, and a bias that starts at popularity."""
+
+    item_features: Tensor
+
+    def __init__(self, histories: Histories, dim: int) -> None:
+        super().__init__()
+        features = len(histories.item_feature_names)
+        self.register_buffer("item_features", histories.item_features.clone(), persistent=False)
+        self.scale = StandardisedFeatures(features)
+        # Row 0 is padding; it is never a candidate and its attention is masked.
+        self.learned = nn.Embedding(histories.n_items + 1, dim)
+        nn.init.normal_(self.learned.weight, std=dim**-0.5)
+        self.from_features = FeatureMap(features, dim)
+        self.bias = nn.Parameter(torch.zeros(histories.n_items))
+
+    def prepare(self, histories: Histories, half_life_days: float | None) -> None:
+        """Take the scale of the features and the popularity of the items from a training set."""
+        with torch.no_grad():
+            self.scale.learn(histories.item_features)
+            self.bias.copy_(log_popularity(histories, half_life_days))
+
+    def forward(self) -> Tensor:
+        """[N + 1, D]; row 0 is padding."""
+        features = self.from_features(self.scale(self.item_features))
+        return self.learned.weight + F.pad(features, (0, 0, 1, 0))

@@ -8,6 +8,8 @@ A directory holds one training set, written by ``write_histories`` and read by `
     offsets.arrow            offset int64 [C + 1]: customer c owns events offset[c] .. offset[c + 1] - 1
     item_features.arrow      value float32 [N * F], row-major; row i describes item i + 1
     customer_features.arrow  value float32 [C * G], row-major
+    market.arrow             day int32 [T], regime int32 [T]: weekly up to the cut (T may be 0)
+    standing.arrow           value float32 [T * N * 2], row-major (lightning_modules.market_states)
     items.parquet            row i is item i + 1 (has asset_id)
     customers.parquet        row c is customer c (has customer_id)
     meta.json                counts, feature names, cut day; written last, so a half-written set cannot be opened
@@ -34,8 +36,10 @@ import torch
 from torch import Tensor
 
 from data_contracts.errors import TrainingError
+from lightning_modules.market_states import MarketStates
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+ARROW_FILES = tuple(f"{name}.arrow" for name in ("events", "offsets", "item_features", "customer_features", "market", "standing"))
 EPOCH = date(1970, 1, 1)
 EVENT_SCHEMA = pa.schema([("item", pa.int32()), ("day", pa.int32()), ("weight", pa.float32()), ("first", pa.uint8())])
 
@@ -82,6 +86,7 @@ def write_histories(
     customer_features: Floats,
     customer_feature_names: list[str] | tuple[str, ...],
     cut: date,
+    market: MarketStates | None = None,
 ) -> Path:
     """Write one training set.
 
@@ -92,6 +97,7 @@ def write_histories(
         items: N rows with ``asset_id``; customers: C rows with ``customer_id``.
         item_features: [N, F], finite; customer_features: [C, G], finite.
         cut: nothing in the events is later; scoring asks its question on this day.
+        market: regimes and standings up to the cut; None: unknown, every day is neutral.
 
     Raises:
         TrainingError: the parts do not fit together, or an event lies after ``cut``.
@@ -101,12 +107,17 @@ def write_histories(
     _validate(table, offsets, items, customers, cut)
     item_values = _features(item_features, items.num_rows, item_feature_names, "item")
     customer_values = _features(customer_features, customers.num_rows, customer_feature_names, "customer")
+    market = market or MarketStates.unknown(items.num_rows)
+    market.check(items.num_rows, days_since_epoch(cut))
     meta_path = directory / "meta.json"
     meta_path.unlink(missing_ok=True)
     _write_arrow(directory / "events.arrow", table)
     _write_arrow(directory / "offsets.arrow", pa.table({"offset": pa.array(offsets, pa.int64())}))
     _write_arrow(directory / "item_features.arrow", pa.table({"value": pa.array(item_values.ravel())}))
     _write_arrow(directory / "customer_features.arrow", pa.table({"value": pa.array(customer_values.ravel())}))
+    states = {"day": pa.array(market.days.numpy()), "regime": pa.array(market.regimes.numpy())}
+    _write_arrow(directory / "market.arrow", pa.table(states))
+    _write_arrow(directory / "standing.arrow", pa.table({"value": pa.array(market.standing.numpy().ravel())}))
     pq.write_table(items, directory / "items.parquet")
     pq.write_table(customers, directory / "customers.parquet")
     meta = {
@@ -146,6 +157,9 @@ class Histories:
         self.customer_features: Tensor = _map_arrow(directory / "customer_features.arrow")["value"].view(
             self.n_customers, len(self.customer_feature_names)
         )
+        states = _map_arrow(directory / "market.arrow")
+        standing = _map_arrow(directory / "standing.arrow")["value"].view(len(states["day"]), self.n_items, 2)
+        self.market = MarketStates(states["day"], states["regime"], standing)
         self._asset_ids: list[str] | None = None
         self._customer_ids: list[str] | None = None
 

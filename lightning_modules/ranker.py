@@ -41,6 +41,20 @@ class Ranker(Protocol):
         ...
 
 
+@runtime_checkable
+class FeatureRanker(Protocol):
+    """A ranker that also says which features of a candidate spoke for it."""
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """[F] groups of features."""
+        ...
+
+    def feature_attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
+        """Candidates [B, K] (items 1..N) -> weights [B, K, F] over ``feature_names``; sum 1, or 0 for an item without any."""
+        ...
+
+
 class ClosedForm:
     """The training half of a ranker that is computed, not trained."""
 

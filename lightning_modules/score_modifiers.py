@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-Mode = Literal["off", "learned", "set"]
+from lightning_modules.histories import HistoryBatch
+from lightning_modules.market_states import MarketView
+from lightning_modules.settings import ModelSpec
+
 MONTH_DAYS = 30.0
 
 
@@ -26,6 +29,23 @@ class KeyFacts:
     age: Tensor  # [B, K] float, days before the question, at least 0
     value: Tensor  # [B, K] float, log(1 + amount in EUR)
     affinity: Tensor  # [B, K, 2] float, how far the key is what the regime favours: in a bull, in a bear; else 0
+
+
+def key_facts(batch: HistoryBatch, market: MarketView) -> KeyFacts:
+    """Of the events of B histories, on the day that each question is asked."""
+    age = (batch.now[:, None] - batch.days).clamp_min(0).to(batch.weights.dtype)
+    return KeyFacts(age, batch.weights, market.affinity(batch.now, batch.items))
+
+
+def age_and_regime(spec: ModelSpec, heads: int) -> list[nn.Module]:
+    """The terms that a spec's ``decay`` and ``regime`` settings ask for."""
+    terms: list[nn.Module] = []
+    if spec.decay != "off":
+        kind = ExponentialDecay if spec.decay == "exponential" else PowerDecay
+        terms.append(kind(heads, spec.decay_half_life_days, spec.decay_learned))
+    if spec.regime != "off":
+        terms.append(RegimeFactor(spec.regime_strength, spec.regime == "learned"))
+    return terms
 
 
 class ScoreModifier(Protocol):
@@ -101,6 +121,8 @@ class ValueWeight(nn.Module):
 class RegimeFactor(nn.Module):
     """weight * exp(strength * affinity): in a bull market recent winners weigh more, in a bear market calm assets do.
 
+    :meth:`of` is the same for items that are no keys: a model adds it to its candidates' scores.
+
     Args:
         strength: per unit of affinity (a standard deviation of momentum, or of calm), where learning starts, or fixed.
         learned: whether the two strengths (bull, bear) are parameters.
@@ -112,4 +134,8 @@ class RegimeFactor(nn.Module):
 
     def forward(self, facts: KeyFacts) -> Tensor:
         """[B, 1, K]."""
-        return (facts.affinity @ self.strength)[:, None]
+        return self.of(facts.affinity)[:, None]
+
+    def of(self, affinity: Tensor) -> Tensor:
+        """[..., 2] -> [...]."""
+        return affinity @ self.strength

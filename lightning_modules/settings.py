@@ -10,6 +10,8 @@ from lightning_modules.warmup import Decay
 
 ModelKind = Literal[
     "attention_cf",
+    "sequential_attention",
+    "portfolio_attention",
     "transformer",
     "popularity",
     "recent_popularity",
@@ -25,6 +27,8 @@ Norm = Literal["pre", "post"]
 Positions = Literal["sinusoidal", "learned", "none"]
 TemporalDecay = Literal["none", "learned"]
 Precision = Literal["float32", "bfloat16"]
+DecayShape = Literal["off", "exponential", "power"]
+RegimeMode = Literal["off", "learned", "set"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,16 @@ class ModelSpec:
     norm: Norm = "pre"  # LayerNorm before each part of a block, or after its residual sum
     positions: Positions = "sinusoidal"
     temporal_decay: TemporalDecay = "none"  # learned: softmax(score - rate * age in days), one rate a head and block
+    # What follows is for the models whose attention reads holdings: attention_cf, sequential_attention, portfolio_attention.
+    top_k: int = 0  # a query looks at its so many best holdings only; 0: at all
+    decay: DecayShape = "power"  # how a holding's weight falls with its age
+    decay_half_life_days: float = 3650.0  # age at which a weight has halved: where learning starts, or fixed
+    decay_learned: bool = True
+    regime: RegimeMode = "off"  # recent winners weigh more in a bull market, calm assets in a bear market
+    regime_strength: float = 0.0  # log of that factor per standard deviation: where learning starts, or what is set
+    candidates: int = 0  # attention_cf only: items retrieved per customer before scoring; 0: all
+    mlp_dim: int = 32  # sequential_attention only: width of the hidden layer over (context, item)
+    feature_dim: int = 16  # portfolio_attention only: width of a feature group's vector
 
     def __post_init__(self) -> None:
         _check("kind", self.kind, self.kind in KINDS, f"one of {', '.join(KINDS)}")
@@ -86,6 +100,14 @@ class ModelSpec:
         _check("positions", self.positions, self.positions in positions, "sinusoidal, learned or none")
         _check("temporal_decay", self.temporal_decay, self.temporal_decay in ("none", "learned"), "none or learned")
         _check("precision", self.precision, self.precision in ("float32", "bfloat16"), "float32 or bfloat16")
+        _check("top_k", self.top_k, 0 <= self.top_k <= 10_000, "0 (all) to 10000")
+        _check("decay", self.decay, self.decay in get_args(DecayShape), "off, exponential or power")
+        _check("decay_half_life_days", self.decay_half_life_days, 1 <= self.decay_half_life_days <= 100_000, "1 to 100000")
+        _check("regime", self.regime, self.regime in get_args(RegimeMode), "off, learned or set")
+        _check("regime_strength", self.regime_strength, -5 <= self.regime_strength <= 5, "-5 to 5")
+        _check("candidates", self.candidates, 0 <= self.candidates <= 1_000_000, "0 (all) to 1000000")
+        _check("mlp_dim", self.mlp_dim, 1 <= self.mlp_dim <= 4096, "1 to 4096")
+        _check("feature_dim", self.feature_dim, 1 <= self.feature_dim <= 1024, "1 to 1024")
 
 
 @dataclass(frozen=True)

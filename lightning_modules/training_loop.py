@@ -22,7 +22,7 @@ from lightning_modules.checkpoint_io import SafetensorsCheckpointIO
 from lightning_modules.early_stopping import is_over
 from lightning_modules.examples import POOL_BATCHES, LengthBuckets, PurchaseExamples, SequenceExamples
 from lightning_modules.family import FAMILY
-from lightning_modules.histories import Histories
+from lightning_modules.histories import ARROW_FILES, Histories
 from lightning_modules.module import LogRow, RankerModule
 from lightning_modules.ranker import Ranker
 from lightning_modules.settings import ModelSpec, TrainSettings, as_json
@@ -164,7 +164,7 @@ class _EndOfEpoch(L.Callback):  # type: ignore[misc]
 def _identity(spec: ModelSpec, settings: TrainSettings, histories: Histories, purpose: str) -> str:
     """What must be equal for a checkpoint to be continued: spec, settings, purpose and the very same training set."""
     digest = hashlib.sha256(json.dumps([as_json(spec, settings), purpose], sort_keys=True).encode())
-    for name in ("events.arrow", "offsets.arrow", "item_features.arrow", "customer_features.arrow", "items.parquet"):
+    for name in (*ARROW_FILES, "items.parquet"):
         with (histories.directory / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

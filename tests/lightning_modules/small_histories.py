@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from lightning_modules.histories import Histories, write_histories
+from lightning_modules.market_states import MarketStates
 
 CUT = date(2020, 1, 31)
 CUT_DAY = (CUT - date(1970, 1, 1)).days
@@ -22,8 +23,12 @@ def write(
     item_features: np.ndarray | None = None,
     customer_features: np.ndarray | None = None,
     cut: date = CUT,
+    *,
+    item_feature_names: list[str] | None = None,
+    weights: list[float] | None = None,
+    market: MarketStates | None = None,
 ) -> Histories:
-    """Customers with the given events, oldest first; weight 1, ``first`` as it follows from the order."""
+    """Customers with the given events, oldest first; weight 1 if not given, ``first`` as it follows from the order."""
     flat = [(item, CUT_DAY - ago) for history in histories for item, ago in history]
     first = [
         item not in [earlier for earlier, _ in history[:place]]
@@ -34,7 +39,7 @@ def write(
         {
             "item": pa.array([item for item, _ in flat], pa.int32()),
             "day": pa.array([day for _, day in flat], pa.int32()),
-            "weight": pa.array([1.0] * len(flat), pa.float32()),
+            "weight": pa.array(weights or [1.0] * len(flat), pa.float32()),
             "first": pa.array(first, pa.bool_()),
         }
     )
@@ -48,10 +53,11 @@ def write(
         pa.table({"asset_id": [f"A{item}" for item in range(1, n_items + 1)]}),
         pa.table({"customer_id": [f"C{row}" for row in range(len(histories))]}),
         items,
-        [f"item_feature_{column}" for column in range(items.shape[1])],
+        item_feature_names or [f"item_feature_{column}" for column in range(items.shape[1])],
         customers,
         [f"customer_feature_{column}" for column in range(customers.shape[1])],
         cut,
+        market,
     )
     return Histories.open(directory)
 

@@ -151,7 +151,7 @@ def test_an_unfinished_or_foreign_set_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"meta\.json is missing"):
         Histories.open(tmp_path)
     (tmp_path / "meta.json").write_text(json.dumps({"format_version": 99}))
-    with pytest.raises(TrainingError, match="format version 99, expected 1"):
+    with pytest.raises(TrainingError, match="format version 99, expected 2"):
         Histories.open(tmp_path)
 
 

@@ -1,10 +1,11 @@
-"""What both models promise: no leak, no NaN, padding without effect, attention that adds up."""
+"""What every attention model promises: no leak, no NaN, padding without effect, attention that adds up."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +17,11 @@ from lightning_modules.examples import PurchaseExamples, SequenceExamples
 from lightning_modules.fit import build_ranker
 from lightning_modules.histories import Histories, HistoryBatch
 from lightning_modules.ranker import Ranker
-from lightning_modules.settings import ModelSpec, TrainSettings, as_json
+from lightning_modules.settings import ModelKind, ModelSpec, TrainSettings, as_json
 from lightning_modules.transformer import CausalTransformer
 from tests.lightning_modules.small_histories import write
 
-KINDS = ("attention_cf", "transformer")
+KINDS: tuple[ModelKind, ...] = ("attention_cf", "sequential_attention", "portfolio_attention", "transformer")
 ROWS = [[(2, 90), (1, 90), (4, 30)], [], [(3, 30)], [(1, 60), (3, 60), (5, 9), (2, 3), (4, 1)], [(5, 20), (1, 2)]]
 
 
@@ -39,9 +40,10 @@ def _seeded() -> Iterator[None]:
         yield
 
 
-def model_of(kind: str, histories: Histories, **changes: object) -> AttentionCF | CausalTransformer:
+def model_of(kind: ModelKind, histories: Histories, **changes: object) -> Any:
     spec = ModelSpec(kind=kind, dim=8, heads=2, max_length=10, holders=4, holder_dim=4, **changes)  # type: ignore[arg-type]
     model = build_ranker(spec, histories)
+    assert isinstance(model, torch.nn.Module)
     model.prepare(histories, 180.0)
     if isinstance(model, AttentionCF):
         torch.nn.init.constant_(model.interaction, 0.7)
@@ -49,7 +51,7 @@ def model_of(kind: str, histories: Histories, **changes: object) -> AttentionCF 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_customer_gets_finite_scores_over_the_whole_catalogue(kind: str, histories: Histories) -> None:
+def test_every_customer_gets_finite_scores_over_the_whole_catalogue(kind: ModelKind, histories: Histories) -> None:
     model = model_of(kind, histories)
     assert isinstance(model, Ranker)
     scores = model.score(histories.batch(np.arange(5)))
@@ -60,7 +62,7 @@ def test_every_customer_gets_finite_scores_over_the_whole_catalogue(kind: str, h
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_padding_has_no_effect(kind: str, histories: Histories) -> None:
+def test_padding_has_no_effect(kind: ModelKind, histories: Histories) -> None:
     model = model_of(kind, histories)
     batch = histories.batch(np.arange(5))
     padded = replace(
@@ -75,7 +77,7 @@ def test_padding_has_no_effect(kind: str, histories: Histories) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_attention_adds_up_to_one_over_real_events(kind: str, histories: Histories) -> None:
+def test_attention_adds_up_to_one_over_real_events(kind: ModelKind, histories: Histories) -> None:
     batch = histories.batch(np.arange(5))
     weights = model_of(kind, histories).attention(batch, torch.tensor([[1, 6]] * 5))
     assert weights.shape == (5, 2, 5)
@@ -85,7 +87,7 @@ def test_attention_adds_up_to_one_over_real_events(kind: str, histories: Histori
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_loss_and_gradients_are_finite(kind: str, histories: Histories) -> None:
+def test_loss_and_gradients_are_finite(kind: ModelKind, histories: Histories) -> None:
     model = model_of(kind, histories).train()
     source = PurchaseExamples if model.examples == "purchases" else SequenceExamples
     examples = source(histories, 10, 180.0)
@@ -102,14 +104,14 @@ def test_the_item_term_is_exactly_the_sum_of_its_holdings(histories: Histories) 
     model = model_of("attention_cf", histories)
     assert isinstance(model, AttentionCF)
     batch = histories.batch(np.array([3]))
-    table = model.item_table()
+    table = model.items()
     read, candidates = table[batch.items], table[1:]
     profile = model.profile_scale(batch.features)
     # The same by the textbook: per head and candidate, softmax over the holdings of q . k plus the bias.
     width = model.spec.dim // model.spec.heads
     queries = model.query(candidates).view(6, 2, width)
     keys, values = model.key(read[0]).view(5, 2, width), model.value(read[0]).view(5, 2, width)
-    bias = model._bias(batch, keys[None], profile)
+    bias = model._bias(batch, keys[None], profile)[0]  # [H, L]
     expected = torch.zeros(6)
     attention = torch.zeros(6, 5)
     for head in range(2):
@@ -133,7 +135,7 @@ def test_a_customer_never_attends_to_himself_as_a_holder(histories: Histories) -
     model = model_of("attention_cf", histories)
     assert isinstance(model, AttentionCF)
     batch = histories.batch(np.array([0]))
-    table = model.item_table()
+    table = model.items()
     read, profile = table[batch.items], model.profile_scale(batch.features)
     with torch.no_grad():
         before = model._user_term(batch, read, profile, table)
@@ -151,14 +153,14 @@ def test_an_item_with_one_holder_has_no_user_term(histories: Histories) -> None:
     model = model_of("attention_cf", histories)
     assert isinstance(model, AttentionCF)
     batch = histories.batch(np.arange(5))
-    table = model.item_table()
+    table = model.items()
     user = model._user_term(batch, table[batch.items], model.profile_scale(batch.features), table)
     assert (user[:, 5] == 0).all()  # item 6: nobody
     assert (user[:, :5] != 0).any(0).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_hidden_target_cannot_be_seen(kind: str, tmp_path: Path) -> None:
+def test_the_hidden_target_cannot_be_seen(kind: ModelKind, tmp_path: Path) -> None:
     """Two worlds that differ only in what customer 0 buys last: the scores that are trained on are the same."""
     worlds = [
         write(tmp_path / str(item), [[(1, 9), (2, 8), (item, 1)], [(1, 9), (2, 7)], [(1, 4), (2, 3)]], 4) for item in (3, 4)
@@ -167,9 +169,10 @@ def test_the_hidden_target_cannot_be_seen(kind: str, tmp_path: Path) -> None:
     for world in worlds:
         torch.manual_seed(0)
         model = build_ranker(ModelSpec(kind=kind, dim=8, max_length=5, holders=4), world).eval()  # type: ignore[arg-type]
-        if isinstance(model, AttentionCF):
+        if model.examples == "purchases":
             batch = PurchaseExamples(world, 5, None)[np.array([2])]
-            scored.append(model.score(batch.history))
+            # The training set itself differs in who bought 3 and 4; what this customer sees must not.
+            scored.append(model.score(batch.history)[:, : 2 if kind == "portfolio_attention" else 4])
         else:
             history = SequenceExamples(world, 5, None)[np.array([0])].history
             hidden, packing = model.encode(history, model.item_table(), drop_last=True)
