@@ -112,7 +112,7 @@ class ModelConfig(Section):
         None, gt=0, le=1000, description="Transformer, gru4rec: a score is this times a cosine; unset: an inner product."
     )
     item_start: Literal["random", "covisits"] = Field(
-        "random", description="Transformer, gru4rec: item vectors begin at random, or with who was bought near whom."
+        "random", description="Item vectors begin at random, or with who was bought near whom (not bpr_mf)."
     )
     item_features: bool = Field(True, description="Transformer, gru4rec: items are described by their features too.")
     profile: bool = Field(True, description="Transformer, gru4rec: the customer's profile is read.")

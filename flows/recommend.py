@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from flows.config import RunConfig
 from flows.learn import model_spec
 from flows.suitability import NO_LIMIT, PAIR_RULES, RISK_LEVELS, asset_exclusions, asset_risk_class
-from lightning_modules.explanations import attention_table, faithfulness
+from lightning_modules.explanations import attention_table, faithfulness, feature_attention_table
 from lightning_modules.family import FAMILY, Speaks, events_read
 from lightning_modules.fit import load_ranker
 from lightning_modules.histories import Histories
 from lightning_modules.popularity import popularity_scores
-from lightning_modules.ranker import Ranker
+from lightning_modules.ranker import FeatureRanker, Ranker
 
 UNNAMED = ("none", "None of this customer's purchases speaks for it: it follows those for which one does.")
 WITHOUT_HOLDINGS: Mapping[str, tuple[str, str]] = {
@@ -32,6 +32,7 @@ WITHOUT_HOLDINGS: Mapping[str, tuple[str, str]] = {
     "gru4rec": ("none", "It often follows such purchases; this model does not say which purchase spoke for it."),
 }
 """What stands as explanation and as reason beside a recommendation that no purchase is named for, by kind of model."""
+BY_PROFILE = "No purchase history yet: ranked by what this customer's profile says of the asset's features."
 BATCH = 512
 FALLBACK_DAYS = 90
 FAITHFULNESS_SAMPLE = 500
@@ -50,11 +51,11 @@ def recommend(
     out: Path,
 ) -> Path:
     """Writes to ``out``: recommendations, exclusions, asset_exclusions, customer_exclusions, attention
-    (Parquet) and faithfulness.json.
+    (Parquet) and faithfulness.json; features.parquet too where the model says which features of an asset spoke for it.
 
-    A customer with a history is ranked by the model; one without is offered what most customers bought in the last
-    90 days, and the row says so. One without an accepted profile is offered nothing: suitability
-    fails closed. Fewer than k rows mean that fewer candidates were eligible.
+    A customer with a history is ranked by the model; one without by his profile, where the model can, and else is offered
+    what most customers bought in the last 90 days, and the row says so. One without an accepted profile is offered
+    nothing: suitability fails closed. Fewer than k rows mean that fewer candidates were eligible.
     """
     torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
@@ -72,6 +73,12 @@ def recommend(
     has_history = (customers["n_buys"] > 0).to_numpy()
     table, proof = _explain(config, histories, model, top, has_history)
     table.write_parquet(out / "attention.parquet")
+    if isinstance(model, FeatureRanker):
+        # Weights as the model used them; unlike those of holdings their effect is not measured by erasure.
+        read = events_read(model_spec(config, config.recommend.model))
+        pq.write_table(
+            feature_attention_table(model, histories, *_listed(top, config.recommend.k), read), out / "features.parquet"
+        )
     (out / "faithfulness.json").write_text(json.dumps(proof, indent=2), encoding="utf-8")
     (out / "exclusion_counts.json").write_text(json.dumps(pair_counts, indent=2), encoding="utf-8")
 
@@ -94,24 +101,30 @@ def recommend(
             "buyers": recent.astype(np.int64),
         }
     )
-    fallback = pl.format(
-        "No purchase history yet: one of the assets allowed for this customer that most customers bought "
-        "in the last {} days ({} buyers).",
-        pl.lit(FALLBACK_DAYS),
-        pl.col("buyers"),
+    fallback = (
+        pl.lit(BY_PROFILE)
+        if FAMILY[config.recommend.model].serves_cold
+        else pl.format(
+            "No purchase history yet: one of the assets allowed for this customer that most customers bought "
+            "in the last {} days ({} buyers).",
+            pl.lit(FALLBACK_DAYS),
+            pl.col("buyers"),
+        )
     )
     unnamed = WITHOUT_HOLDINGS.get(config.recommend.model, UNNAMED)
     warm = pl.col("has_history")
+    serves_cold = FAMILY[config.recommend.model].serves_cold
+    cold_id, cold_explanation = (config.recommend.model, "profile") if serves_cold else ("recent_popularity", "popularity")
     measured = pl.lit(f"{speaks}, better than random erasure" if faithful else f"{speaks}, NOT better than random erasure")
     recommendations = (
         rows.join(reasons, on=["customer", "item"], how="left", maintain_order="left")
         .join(buyers, on="item", how="left", maintain_order="left")
         .with_columns(pl.lit(run_id).alias("run_id"), pl.lit(as_of).alias("as_of"))
         .with_columns(
-            model_id=pl.when(warm).then(pl.lit(config.recommend.model)).otherwise(pl.lit("recent_popularity")),
+            model_id=pl.when(warm).then(pl.lit(config.recommend.model)).otherwise(pl.lit(cold_id)),
             explanation=pl.when(pl.col("reason").is_not_null())
             .then(measured)
-            .otherwise(pl.when(warm).then(pl.lit(unnamed[0])).otherwise(pl.lit("popularity"))),
+            .otherwise(pl.when(warm).then(pl.lit(unnamed[0])).otherwise(pl.lit(cold_explanation))),
             reason=pl.coalesce("reason", pl.when(warm).then(pl.lit(unnamed[1])).otherwise(fallback)),
         )
         .select(
@@ -184,7 +197,8 @@ def _rank(
             low, high = int(chosen[0]), int(chosen[-1]) + 1
             with torch.inference_mode():
                 scores = model.score(histories.batch(torch.from_numpy(chosen), max_length=read)).float().numpy().copy()
-            scores[lengths[low:high] == 0] = recent
+            if not FAMILY[config.recommend.model].serves_cold:
+                scores[lengths[low:high] == 0] = recent
             first, last = np.searchsorted(owner, [low, high])
             broken = np.zeros((len(PAIR_RULES), high - low, histories.n_items), bool)  # rule, customer, candidate
             broken[breaks[first:last], owner[first:last] - low, column[first:last]] = True
@@ -271,17 +285,23 @@ def _explain(
         has_history = np.zeros_like(has_history)
     read, k = events_read(spec), config.recommend.k
     ranked = top.filter(pl.Series(has_history[top["customer"].to_numpy()]))
-    who = ranked["customer"].unique(maintain_order=True).to_numpy().astype(np.int64)
-    place = pl.DataFrame({"customer": who.astype(np.int32), "row": np.arange(len(who))})
-    candidates = np.zeros((len(who), k), np.int64)  # 0: no candidate in that place
-    placed = ranked.join(place, on="customer", maintain_order="left")
-    candidates[placed["row"].to_numpy(), placed["rank"].to_numpy() - 1] = placed["item"].to_numpy()
+    who, candidates = _listed(ranked, k)
     frame = pl.from_arrow(attention_table(model, histories, who, candidates, read))
     assert isinstance(frame, pl.DataFrame)
     draw = np.random.default_rng(config.seed)
     sample = np.sort(draw.choice(len(who), min(FAITHFULNESS_SAMPLE, len(who)), replace=False))
     proof = faithfulness(model, histories, who[sample], candidates[sample], config.seed, max_length=read)
     return frame, dict(proof)
+
+
+def _listed(top: pl.DataFrame, k: int) -> tuple[Ints, Ints]:
+    """Customers [n] in order of appearance, and their items by rank [n, k], 0 where there is none."""
+    who = top["customer"].unique(maintain_order=True).to_numpy().astype(np.int64)
+    place = pl.DataFrame({"customer": who.astype(np.int32), "row": np.arange(len(who))})
+    items = np.zeros((len(who), k), np.int64)
+    placed = top.join(place, on="customer", maintain_order="left")
+    items[placed["row"].to_numpy(), placed["rank"].to_numpy() - 1] = placed["item"].to_numpy()
+    return who, items
 
 
 def _reasons(

@@ -86,8 +86,12 @@ class AttentionCF(nn.Module):
 
     def prepare(self, histories: Histories, half_life_days: float | None) -> None:
         with torch.no_grad():
-            self.items.prepare(histories, half_life_days)
+            self.items.prepare(histories, half_life_days, self.spec.item_start)
             self.profile_scale.learn(histories.customer_features)
+            if self.spec.item_start == "covisits":
+                # A holding then speaks for a candidate as far as they lie in one direction: where learning begins.
+                for layer in (self.query, self.key, self.value):
+                    nn.init.eye_(layer.weight)
 
     def loss(self, batch: TrainingBatch) -> Tensor:
         excluded = owned_columns(batch.owned, self.n_items)

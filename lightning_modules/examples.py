@@ -134,9 +134,7 @@ class LengthBuckets(Sampler[Index]):
     ``pool_batches`` 1 gives random batches, for a model whose cost does not depend on padding.
     """
 
-    def __init__(
-        self, lengths: Index, chances: Tensor, batch_size: int, seed: int, pool_batches: int = POOL_BATCHES
-    ) -> None:
+    def __init__(self, lengths: Index, chances: Tensor, batch_size: int, seed: int, pool_batches: int = POOL_BATCHES) -> None:
         self.pool_batches = pool_batches
         self.lengths = lengths
         self.batch_size = batch_size

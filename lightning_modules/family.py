@@ -35,13 +35,14 @@ class Member:
     speaks: Speaks = "attention"  # what its ``attention`` is: where it looked, each event's exact share of a score, or nothing
     packed: bool = False  # it computes no padding: its batches need not be of similar length and are drawn at random
     reads_all: bool = False  # scores from the whole history, whatever ``max_length`` is
+    serves_cold: bool = False  # ranks for a customer who never bought, by his profile
     of_customers: bool = False  # its weights belong to the customers it was fitted on, as well as to the items
 
 
 FAMILY: dict[ModelKind, Member] = {
     "attention_cf": Member(AttentionCF),
     "sequential_attention": Member(SequentialAttention),
-    "portfolio_attention": Member(PortfolioAttention),
+    "portfolio_attention": Member(PortfolioAttention, serves_cold=True),
     "transformer": Member(CausalTransformer, packed=True),
     "popularity": Member(Popularity, speaks="none", reads_all=True),
     "recent_popularity": Member(Popularity, speaks="none", reads_all=True),

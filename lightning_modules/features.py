@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lightning_modules.covisits import covisit_vectors
 from lightning_modules.histories import Histories
 from lightning_modules.popularity import log_popularity
+from lightning_modules.settings import ItemStart
 
 CLIP = 5.0  # standard deviations; one absurd yield must not outweigh every other feature
 
@@ -68,11 +70,13 @@ class ItemVectors(nn.Module):
         self.from_features = FeatureMap(features, dim)
         self.bias = nn.Parameter(torch.zeros(histories.n_items))
 
-    def prepare(self, histories: Histories, half_life_days: float | None) -> None:
-        """Take the scale of the features and the popularity of the items from a training set."""
+    def prepare(self, histories: Histories, half_life_days: float | None, start: ItemStart) -> None:
+        """Take the features' scale, the items' popularity and, if asked, where their vectors begin from a training set."""
         with torch.no_grad():
             self.scale.learn(histories.item_features)
             self.bias.copy_(log_popularity(histories, half_life_days))
+            if start == "covisits":
+                self.learned.weight[1:] = covisit_vectors(histories, self.learned.embedding_dim)
 
     def forward(self) -> Tensor:
         """[N + 1, D]; row 0 is padding."""

@@ -31,6 +31,7 @@ from torch.nn import functional as F
 
 from lightning_modules.attention import masked_softmax
 from lightning_modules.candidate_attention import candidate_attention, candidate_weights
+from lightning_modules.covisits import covisit_vectors
 from lightning_modules.examples import TrainingBatch, owned_columns
 from lightning_modules.feature_groups import BUYERS, feature_groups
 from lightning_modules.features import FeatureMap, StandardisedFeatures
@@ -94,6 +95,11 @@ class PortfolioAttention(nn.Module):
         with torch.no_grad():
             self.item_scale.learn(histories.item_features)
             self.profile_scale.learn(histories.customer_features)
+            if self.spec.item_start == "covisits":
+                # A holding's buyers then speak for a candidate as far as they lie in one direction: where learning begins.
+                self.bought.weight[1:] = covisit_vectors(histories, self.spec.feature_dim)
+                for maps in (self.query, self.key, self.value):
+                    nn.init.eye_(maps[-1])
             # The features' part of popularity by ridge regression over the items that were bought; the rest is the item's own.
             popularity, warm = log_popularity(histories, half_life_days), self.warm.cpu()
             known = self._known_features().cpu()[warm]

@@ -65,7 +65,7 @@ class SequentialAttention(nn.Module):
 
     def prepare(self, histories: Histories, half_life_days: float | None) -> None:
         with torch.no_grad():
-            self.items.prepare(histories, half_life_days)
+            self.items.prepare(histories, half_life_days, self.spec.item_start)
             self.profile_scale.learn(histories.customer_features)
 
     def loss(self, batch: TrainingBatch) -> Tensor:

@@ -41,6 +41,7 @@ class ModelSpec:
     blocks: int = 2  # transformer, gru4rec: stacked layers
     dropout: float = 0.2  # probability, training only
     max_length: int = 50  # most recent events that are read
+    item_start: ItemStart = "random"  # where the items' vectors begin; covisits: with who was bought near whom
     holders: int = 16  # attention_cf only: most recent holders of a candidate that are asked; 0 asks none
     holder_dim: int = 16  # attention_cf only: width of a customer's vector in the attention over holders
     recent_days: int = 90  # recent_popularity only: buyers of this many days before the cut are counted
@@ -53,7 +54,6 @@ class ModelSpec:
     bpr_ridge: float = 1e-4  # bpr_mf only: L2 penalty on the vectors of an example
     # transformer and gru4rec only, from here on
     cosine_scale: float | None = None  # a score is this times a cosine instead of an inner product; None: it is not
-    item_start: ItemStart = "random"  # where the items' vectors begin; covisits: with who was bought near whom
     item_features: bool = True  # an item's vector is learned plus what its features say; False: learned only
     profile: bool = True  # the customer's profile is added to every position
     item_bias: bool = True  # one learned number an item, starting at its log popularity

@@ -142,9 +142,7 @@ class CausalTransformer(nn.Module):
         targets, weights, owner = batch.targets[batch.history.mask], batch.weights[batch.history.mask], packing.owner
         if not bool((weights > 0).all()):  # only real targets are scored
             asked = torch.nonzero(weights > 0).flatten()
-            hidden, targets, weights, owner = (
-                values.index_select(0, asked) for values in (hidden, targets, weights, owner)
-            )
+            hidden, targets, weights, owner = (values.index_select(0, asked) for values in (hidden, targets, weights, owner))
         return chunked_cross_entropy(
             hidden,
             table[1:],

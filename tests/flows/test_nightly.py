@@ -19,7 +19,9 @@ from flows.artifact import file_sha256
 from flows.config import load_config
 from flows.histories import build_histories
 from flows.ingest import simulated_folder
+from flows.learn import train_model
 from flows.nightly import nightly
+from flows.recommend import recommend
 from flows.run_store import RunStore
 
 AS_OF = date(2024, 6, 28)
@@ -149,6 +151,23 @@ def test_a_customer_with_no_history_is_served_and_told_so(run: Path) -> None:
     assert rows.height > 0
     assert rows["model_id"].unique().to_list() == ["recent_popularity"]
     assert rows["reason"].str.starts_with("No purchase history yet").all()
+
+
+def test_portfolio_attention_serves_customers_without_history_and_says_which_features_spoke(run: Path, tmp_path: Path) -> None:
+    config = load_config("smoke", settings={"train.models": ["portfolio_attention"], "recommend.model": "portfolio_attention"})
+    present = run / "histories" / "present"
+    train_model(config, "portfolio_attention", present, tmp_path / "model")
+    out = recommend(config, "a-run", AS_OF, run / "snapshot", present, tmp_path / "model", tmp_path / "out")
+    rows = pl.read_parquet(out / "recommendations.parquet")
+    cold = pl.read_parquet(present / "customers.parquet").filter(pl.col("n_buys") == 0)
+    served = rows.join(cold, on="customer_id", how="semi")
+    assert rows["model_id"].unique().to_list() == ["portfolio_attention"]
+    assert served["explanation"].unique().to_list() == ["profile"]
+    assert served["reason"].str.contains("ranked by what this customer's profile says").all()
+    spoke = pl.read_parquet(out / "features.parquet").group_by("customer", "candidate").agg(pl.col("weight").sum(), pl.len())
+    assert spoke.height == rows.height
+    assert spoke["weight"].to_numpy() == pytest.approx(1, abs=1e-5)
+    assert {"sector", "class", "risk", "momentum", "buyers"} <= set(pl.read_parquet(out / "features.parquet")["feature"])
 
 
 def test_no_cell_of_the_csv_begins_a_formula(run: Path) -> None:

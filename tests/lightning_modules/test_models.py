@@ -13,13 +13,13 @@ import torch
 from torch.nn import functional as F
 
 from lightning_modules.attention_cf import AttentionCF
-from lightning_modules.examples import PurchaseExamples, SequenceExamples
+from lightning_modules.examples import PurchaseExamples, SequenceExamples, owned_columns
 from lightning_modules.fit import build_ranker
 from lightning_modules.histories import Histories, HistoryBatch
 from lightning_modules.ranker import Ranker
 from lightning_modules.settings import ModelKind, ModelSpec, TrainSettings, as_json
 from lightning_modules.transformer import CausalTransformer
-from tests.lightning_modules.small_histories import write
+from tests.lightning_modules.small_histories import planted_market, write
 
 KINDS: tuple[ModelKind, ...] = ("attention_cf", "sequential_attention", "portfolio_attention", "transformer")
 ROWS = [[(2, 90), (1, 90), (4, 30)], [], [(3, 30)], [(1, 60), (3, 60), (5, 9), (2, 3), (4, 1)], [(5, 20), (1, 2)]]
@@ -294,9 +294,7 @@ def test_the_loss_is_the_plain_softmax_over_what_is_not_owned(histories: Histori
 
 def test_with_decay_an_old_event_is_attended_to_less(tmp_path: Path) -> None:
     histories = write(tmp_path, [[(1, 900), (1, 0)], [(2, 1)]], 2)
-    plain, decayed = (
-        model_of("transformer", histories, positions="none", temporal_decay=decay) for decay in ("none", "learned")
-    )
+    plain, decayed = (model_of("transformer", histories, positions="none", temporal_decay=decay) for decay in ("none", "learned"))
     batch, asked = histories.batch(np.array([0])), torch.tensor([[2]])
     assert plain.attention(batch, asked)[0, 0].tolist() == pytest.approx([0.5, 0.5], abs=0.02)
     assert decayed.attention(batch, asked)[0, 0, 0] < 0.01
@@ -306,3 +304,17 @@ def test_a_training_batch_may_be_in_any_order(histories: Histories) -> None:
     model = model_of("transformer", histories)
     examples = SequenceExamples(histories, 10, 180.0)
     assert torch.allclose(model.loss(examples[np.arange(4)]), model.loss(examples[np.array([2, 0, 3, 1])]), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["attention_cf", "portfolio_attention"])
+def test_items_that_start_at_their_co_visits_rank_before_any_step(kind: ModelKind, tmp_path: Path) -> None:
+    """The planted companion stands far better than where vectors start at random."""
+    histories, following = planted_market(tmp_path, customers=200)
+    batch, target = histories.batch(np.arange(200)), torch.from_numpy(following)[:, None] - 1
+    places = {}
+    for start in ("random", "covisits"):
+        with torch.no_grad():
+            scores = model_of(kind, histories, item_start=start).score(batch)
+        scores = scores.masked_fill(owned_columns(batch.items, 40), -torch.inf)
+        places[start] = float((scores > scores.gather(1, target)).sum(1).float().mean())
+    assert places["covisits"] < 0.75 * places["random"], places
