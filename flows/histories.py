@@ -57,7 +57,11 @@ def build_histories(snapshot: Path, cut: date, settings: HistoriesConfig, as_of:
     item_features, item_names = encode(
         items,
         ("asset_class", "asset_subclass", "sector", "market_id"),
-        [name for name in items.columns if name in {"dividend_yield", "volatility"} or name.startswith(("momentum_", "buyers_"))],
+        [
+            name
+            for name in items.columns
+            if name in {"dividend_yield", "volatility", "risk_class"} or name.startswith(("momentum_", "buyers_"))
+        ],
     )
     # Declared traits only: counts or recency of a customer's own buys, known at the cut, would tell a model in training
     # what happened after the purchase it is asked to predict.

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from flows.config import RunConfig
 from flows.learn import model_spec
 from flows.suitability import NO_LIMIT, PAIR_RULES, RISK_LEVELS, asset_exclusions, asset_risk_class
-from lightning_modules.explanations import attention_table, faithfulness, feature_attention_table
+from lightning_modules.explanations import attention_table, faithfulness
 from lightning_modules.family import FAMILY, Speaks, events_read
+from lightning_modules.feature_explanations import feature_attention_table, feature_faithfulness
 from lightning_modules.fit import load_ranker
 from lightning_modules.histories import Histories
 from lightning_modules.popularity import popularity_scores
@@ -51,7 +52,7 @@ def recommend(
     out: Path,
 ) -> Path:
     """Writes to ``out``: recommendations, exclusions, asset_exclusions, customer_exclusions, attention
-    (Parquet) and faithfulness.json; features.parquet too where the model says which features of an asset spoke for it.
+    (Parquet) and faithfulness.json; features.parquet and feature_faithfulness.json where the model says which features spoke.
 
     A customer with a history is ranked by the model; one without by his profile, where the model can, and else is offered
     what most customers bought in the last 90 days, and the row says so. One without an accepted profile is offered
@@ -74,11 +75,7 @@ def recommend(
     table, proof = _explain(config, histories, model, top, has_history)
     table.write_parquet(out / "attention.parquet")
     if isinstance(model, FeatureRanker):
-        # Weights as the model used them; unlike those of holdings their effect is not measured by erasure.
-        read = events_read(model_spec(config, config.recommend.model))
-        pq.write_table(
-            feature_attention_table(model, histories, *_listed(top, config.recommend.k), read), out / "features.parquet"
-        )
+        _explain_features(config, histories, model, top, out)
     (out / "faithfulness.json").write_text(json.dumps(proof, indent=2), encoding="utf-8")
     (out / "exclusion_counts.json").write_text(json.dumps(pair_counts, indent=2), encoding="utf-8")
 
@@ -292,6 +289,16 @@ def _explain(
     sample = np.sort(draw.choice(len(who), min(FAITHFULNESS_SAMPLE, len(who)), replace=False))
     proof = faithfulness(model, histories, who[sample], candidates[sample], config.seed, max_length=read)
     return frame, dict(proof)
+
+
+def _explain_features(config: RunConfig, histories: Histories, model: FeatureRanker, top: pl.DataFrame, out: Path) -> None:
+    """features.parquet: the weight of every feature of every recommendation; and its faithfulness on a sample."""
+    read = events_read(model_spec(config, config.recommend.model))
+    who, candidates = _listed(top, config.recommend.k)
+    pq.write_table(feature_attention_table(model, histories, who, candidates, read), out / "features.parquet")
+    sample = np.sort(np.random.default_rng(config.seed).choice(len(who), min(FAITHFULNESS_SAMPLE, len(who)), replace=False))
+    proof = feature_faithfulness(model, histories, who[sample], candidates[sample], config.seed, max_length=read)
+    (out / "feature_faithfulness.json").write_text(json.dumps(proof, indent=2), encoding="utf-8")
 
 
 def _listed(top: pl.DataFrame, k: int) -> tuple[Ints, Ints]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.histories import Histories, HistoryBatch
-from lightning_modules.ranker import FeatureRanker, Ranker
+from lightning_modules.ranker import Ranker
 
 Integers = npt.NDArray[np.integer[Any]]
 ATTENTION_SCHEMA = pa.schema(
@@ -27,9 +27,6 @@ ATTENTION_SCHEMA = pa.schema(
         ("day", pa.int32()),
         ("weight", pa.float32()),
     ]
-)
-FEATURE_SCHEMA = pa.schema(
-    [("customer", pa.int32()), ("candidate", pa.int32()), ("feature", pa.string()), ("weight", pa.float32())]
 )
 BOOTSTRAP_DRAWS = 2000
 MOST_PAIRS = 2**25
@@ -67,42 +64,6 @@ def attention_table(
             weights = model.attention(batch, asked).float()  # [B, K, L]
         parts.append(_long_table(batch, asked, _per_item(batch.items, weights), keep))
     return pa.concat_tables(parts) if parts else ATTENTION_SCHEMA.empty_table()
-
-
-def feature_attention_table(
-    model: FeatureRanker,
-    histories: Histories,
-    customers: Integers,
-    candidates: Integers,
-    max_length: int | None = None,
-    *,
-    batch_size: int = 512,
-) -> pa.Table:
-    """Which features of each candidate spoke for it; arguments as in :func:`attention_table`.
-
-    Returns:
-        customer int32, candidate int32, feature string (of the model's ``feature_names``), weight float32 (1 in total
-        per candidate). By customer as given, candidate as given, weight falling.
-    """
-    customers, candidates = np.asarray(customers, np.int64), np.asarray(candidates, np.int64)
-    names = pa.array(model.feature_names)
-    parts: list[pa.Table] = []
-    for start in range(0, len(customers), batch_size):
-        chosen = slice(start, start + batch_size)
-        asked = torch.from_numpy(candidates[chosen])
-        with torch.no_grad():
-            weights = model.feature_attention(histories.batch(customers[chosen], max_length), asked).float()  # [B, K, F]
-        weights, order = weights.sort(dim=-1, descending=True, stable=True)
-        row, column = torch.nonzero(asked > 0, as_tuple=True)
-        count = weights.shape[-1]
-        columns = [
-            pa.array(np.repeat(customers[chosen][row.numpy()], count).astype(np.int32)),
-            pa.array(np.repeat(asked[row, column].numpy(), count).astype(np.int32)),
-            names.take(pa.array(order[row, column].flatten().numpy())),
-            pa.array(weights[row, column].flatten().numpy()),
-        ]
-        parts.append(pa.table(columns, schema=FEATURE_SCHEMA))
-    return pa.concat_tables(parts) if parts else FEATURE_SCHEMA.empty_table()
 
 
 def faithfulness(
@@ -143,8 +104,8 @@ def faithfulness(
             random.append(drops[1])
             cluster.append(drops[2])
     if not attended:
-        return _verdict(np.zeros(0), np.zeros(0), np.zeros(0, np.int64), generator)
-    return _verdict(
+        return erasure_verdict(np.zeros(0), np.zeros(0), np.zeros(0, np.int64), generator)
+    return erasure_verdict(
         torch.cat(attended).double().numpy(),
         torch.cat(random).double().numpy(),
         torch.cat(cluster).numpy(),
@@ -232,7 +193,7 @@ def _drops(
     draw = draw.masked_fill(given < 0, -1.0)
     draw[torch.arange(len(top)), top] = -1.0
     other = draw.argmax(1)
-    pairs = _rows(batch, row)
+    pairs = chosen_rows(batch, row)
     target = asked[row, column][:, None] - 1
     position = torch.arange(len(row))
 
@@ -245,7 +206,7 @@ def _drops(
     return attended, random, batch.customers[row]
 
 
-def _rows(batch: HistoryBatch, row: Tensor) -> HistoryBatch:
+def chosen_rows(batch: HistoryBatch, row: Tensor) -> HistoryBatch:
     return HistoryBatch(
         batch.customers[row],
         batch.items[row],
@@ -257,7 +218,7 @@ def _rows(batch: HistoryBatch, row: Tensor) -> HistoryBatch:
     )
 
 
-def _verdict(
+def erasure_verdict(
     attended: npt.NDArray[np.float64],
     random: npt.NDArray[np.float64],
     cluster: npt.NDArray[np.int64],

@@ -117,6 +117,17 @@ class PortfolioAttention(nn.Module):
     def score(self, batch: HistoryBatch) -> Tensor:
         """[B, N]."""
         seen = self._catalogue()
+        return self._score(batch, seen, seen.present[None, 1:])
+
+    def score_without(self, batch: HistoryBatch, items: Tensor, features: Tensor) -> Tensor:
+        """[B, N] where item ``items[b]`` (1..N) does not show customer b its feature ``features[b]``."""
+        seen = self._catalogue()
+        present = seen.present[None, 1:].repeat(len(items), 1, 1)  # [B, N, F]
+        present[torch.arange(len(items), device=items.device), items - 1, features] = False
+        return self._score(batch, seen, present)
+
+    def _score(self, batch: HistoryBatch, seen: Catalogue, present: Tensor) -> Tensor:
+        """[B, N]; present [1 or B, N, F]: the groups that feature attention may fall on."""
         outputs = seen.groups[1:]  # [N, F, d]
         read = self._read(batch, seen)
         profile = self.profile_scale(batch.features)
@@ -126,7 +137,7 @@ class PortfolioAttention(nn.Module):
         told = torch.einsum("bfd,nfd->bnf", self._told(profile), outputs)
         held = batch.mask.sum(1).clamp_min(1).to(found.dtype)
         terms = found * (held**self.length_power)[:, None, None] + told
-        feature_weights = self._feature_weights(batch, seen, profile, outputs[None], seen.present[1:][None])
+        feature_weights = self._feature_weights(batch, seen, profile, outputs[None], present)
         scores = seen.base + len(self.feature_names) * (feature_weights * terms).sum(-1)
         return scores if self.turn is None else scores + self.turn.of(self.market.affinity(batch.now))
 

@@ -54,6 +54,14 @@ class FeatureRanker(Protocol):
         """Candidates [B, K] (items 1..N) -> weights [B, K, F] over ``feature_names``; sum 1, or 0 for an item without any."""
         ...
 
+    def score(self, batch: HistoryBatch) -> Tensor:
+        """[B, N], as of any ranker."""
+        ...
+
+    def score_without(self, batch: HistoryBatch, items: Tensor, features: Tensor) -> Tensor:
+        """[B, N] where item ``items[b]`` (1..N) does not show customer b its feature ``features[b]`` (0..F - 1)."""
+        ...
+
 
 class ClosedForm:
     """The training half of a ranker that is computed, not trained."""

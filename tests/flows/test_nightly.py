@@ -167,6 +167,7 @@ def test_portfolio_attention_serves_customers_without_history_and_says_which_fea
     spoke = pl.read_parquet(out / "features.parquet").group_by("customer", "candidate").agg(pl.col("weight").sum(), pl.len())
     assert spoke.height == rows.height
     assert spoke["weight"].to_numpy() == pytest.approx(1, abs=1e-5)
+    assert json.loads((out / "feature_faithfulness.json").read_text())["n_pairs"] > 0
     assert {"sector", "class", "risk", "momentum", "buyers"} <= set(pl.read_parquet(out / "features.parquet")["feature"])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.explanations import feature_attention_table
+from lightning_modules.feature_explanations import feature_attention_table, feature_faithfulness
 from lightning_modules.feature_groups import feature_groups
 from lightning_modules.fit import fit, load_ranker
 from lightning_modules.histories import Histories
@@ -107,6 +107,28 @@ def test_the_features_that_spoke_are_a_table(fitted: tuple[PortfolioAttention, H
     assert heaviest == sorted(heaviest, reverse=True)
     assert sum(heaviest) == pytest.approx(1, abs=1e-5)
     assert {row["feature"] for row in rows[4:8]} == {"sector", "yield", "risk", "buyers"}
+
+
+def test_hiding_the_feature_that_spoke_hurts_more_than_hiding_another(
+    fitted: tuple[PortfolioAttention, Histories, np.ndarray],
+) -> None:
+    model, histories, taste = fitted
+    asked = np.arange(200)
+    candidates = np.stack([taste[asked] + 21, taste[asked] + 1], 1)  # a cold and a warm item of the customer's sector
+    proof = feature_faithfulness(model, histories, asked, candidates, seed=0, max_length=10)
+    assert proof["n_pairs"] == 400
+    assert proof["better_than_random"] is True
+    # The test can fail: where every feature is attended alike, the most attended one is any.
+    with torch.no_grad():
+        kept = [model.asked.clone(), model.lean.clone()]
+        model.asked.zero_()
+        model.lean.copy_(torch.tensor([-3.0, 3.0, -3.0, -3.0]))  # and where the model looks at the yield, it looks at nothing
+        blind = feature_faithfulness(model, histories, asked, candidates[:, :1], seed=0, max_length=10)
+        model.asked.copy_(kept[0])
+        model.lean.copy_(kept[1])
+    assert blind["mean_difference"] < proof["mean_difference"]
+    none = feature_faithfulness(model, histories, asked[:2], np.zeros((2, 1), np.int64), seed=0)
+    assert none["n_pairs"] == 0
 
 
 def test_a_score_is_exactly_the_sum_over_holdings_and_features(tmp_path: Path) -> None:
