@@ -9,6 +9,8 @@ Gradients of l_t = logsumexp(s_t) - s_t[y_t], s_t = W h_t + b: with G = softmax(
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -16,7 +18,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Logits of a chunk: few enough to stay in a processor's last-level cache, many enough for full-speed products.
-CHUNK_BYTES = 2**22
+CHUNK_BYTES = 2**23
+SMALLEST_CHUNK = 32
 
 
 def chunked_cross_entropy(
@@ -38,7 +41,7 @@ def chunked_cross_entropy(
         targets: [T] int64, columns; weights: [T] float, not negative, their sum positive.
         excluded: [C, N] bool, True where an item is no candidate for the rows whose ``owner`` [T] is that line. A target
             is always a candidate, even if marked.
-        chunk_rows: rows a chunk; None: as many as fit CHUNK_BYTES.
+        chunk_rows: most rows a chunk; None: as many as fit CHUNK_BYTES.
 
     Returns:
         Scalar. The loss of one row is capped where its probability leaves the range of the dtype (about 87 nats for
@@ -63,9 +66,7 @@ class _Chunked(torch.autograd.Function):
     ) -> Tensor:
         rows, dtype = len(hidden), hidden.dtype
         fine = torch.promote_types(dtype, torch.float32)
-        size = chunk_rows or max(CHUNK_BYTES // (len(table) * hidden.element_size()), 64)
-        # Chunks of one size: every matrix product keeps its shape, so its kernel is built once.
-        size = -(-rows // max(-(-rows // size), 1))
+        size = chunk_rows or _rows_that_fit(len(table) * hidden.element_size())
         cast = table.to(dtype)
         coefficient = (weights / weights.sum()).to(fine)  # [T]
         needed = any(ctx.needs_input_grad[:3])
@@ -75,8 +76,7 @@ class _Chunked(torch.autograd.Function):
         scores = torch.empty(min(size, rows), len(table), dtype=dtype, device=hidden.device)
         shares = torch.empty_like(scores)
         total = torch.zeros((), dtype=fine, device=hidden.device)
-        for start in range(0, rows, size):
-            part = slice(start, min(start + size, rows))
+        for part in _chunks(rows, size):
             chunk, column = hidden[part], targets[part, None]
             logits, share = scores[: len(chunk)], shares[: len(chunk)]
             if bias is None:
@@ -87,13 +87,15 @@ class _Chunked(torch.autograd.Function):
                 own = logits.gather(1, column)
                 logits.masked_fill_(excluded.index_select(0, owner[part]), -torch.inf).scatter_(1, column, own)
             torch.softmax(logits, 1, out=share)
-            chosen = share.gather(1, column)[:, 0].to(fine)
-            lost = -chosen.clamp_min(torch.finfo(fine).tiny).log()
+            flat = share.view(-1)
+            cell = column[:, 0] + torch.arange(len(chunk), device=chunk.device) * len(table)
+            chosen = flat.index_select(0, cell)  # [R]
+            lost = -chosen.to(fine).clamp_min(torch.finfo(fine).tiny).log()
             # where, not only *: a row of weight 0 must not bring its NaN along.
             total += torch.where(weights[part] > 0, lost * coefficient[part], 0.0).sum()
             if grad_hidden is None or grad_table is None:
                 continue
-            share.scatter_add_(1, column, torch.full_like(column, -1, dtype=dtype))
+            flat.index_copy_(0, cell, chosen - 1)  # not scatter_add_, which in bfloat16 copies the whole chunk
             factor = coefficient[part, None]
             weighted = (chunk * factor).to(dtype)
             torch.mul(torch.mm(share, cast), factor, out=grad_hidden[part])
@@ -115,3 +117,17 @@ class _Chunked(torch.autograd.Function):
             None if bias is None else (bias * grad).to(bias_type),
         )
         return (*given, None, None, None, None, None)
+
+
+def _rows_that_fit(row_bytes: int) -> int:
+    return int(2 ** max(math.floor(math.log2(CHUNK_BYTES / row_bytes)), 5))
+
+
+def _chunks(rows: int, size: int) -> Iterator[slice]:
+    """Chunks of ``size`` rows, then ever smaller halves of it: few shapes, whose kernels are compiled once."""
+    start = 0
+    while start < rows:
+        while size > 1 and size > rows - start and size > SMALLEST_CHUNK:
+            size //= 2
+        yield slice(start, min(start + size, rows))
+        start += size

@@ -95,9 +95,15 @@ class PurchaseExamples(Dataset[TrainingBatch]):
 
 
 class SequenceExamples(Dataset[TrainingBatch]):
-    """One example per customer with a target; position p asks for event p, having read events before it."""
+    """One example per customer with a target; position p asks for event p, having read events before it.
 
-    def __init__(self, histories: Histories, max_length: int, half_life_days: float | None) -> None:
+    ``owned`` False leaves ``TrainingBatch.owned`` empty, for a loss that takes everything as a negative.
+    """
+
+    def __init__(
+        self, histories: Histories, max_length: int, half_life_days: float | None, *, owned: bool = True
+    ) -> None:
+        self.owned = owned
         self.histories = histories
         self.max_length = max_length
         self.weights = target_weights(histories, half_life_days)
@@ -124,7 +130,9 @@ class SequenceExamples(Dataset[TrainingBatch]):
         position = starts[:, None] + torch.arange(history.items.shape[1])
         real = history.mask
         weights = torch.where(real, self.weights[torch.where(real, position, 0)], 0.0) / self.chances[rows, None]
-        owned = histories.window(customers, histories.offsets[customers], ends, history.now).items
+        owned = torch.zeros(len(rows), 1, dtype=torch.int64)
+        if self.owned:
+            owned = histories.window(customers, histories.offsets[customers], ends, history.now).items
         return TrainingBatch(history, (history.items - 1).clamp_min(0), weights, owned)
 
 

@@ -25,75 +25,76 @@ from lightning_modules.attention import attention_weights
 from lightning_modules.packed import Group, Packing
 
 # Width of the keys is kept a multiple of this when the decay's dimension is added: GPU kernels ask for it.
-WIDTH_MULTIPLE = 8
+KEY_MULTIPLE = 8
 
 
-def packed_attention(mixed: Tensor, packing: Packing, heads: int, key_bias: Tensor | None = None) -> Tensor:
+def packed_attention(mixed: Tensor, packing: Packing, key_bias: Tensor | None = None) -> Tensor:
     """Causal attention of every row over the rows of its own sequence up to itself.
 
     Args:
-        mixed: [T, 3 * D], queries, keys and values side by side.
+        mixed: [T, 3 * D], queries, keys and values side by side, each of ``packing.heads`` heads.
         key_bias: [T, H], added to the scaled score of every query over this key; None for none.
 
     Returns:
-        [T, D].
+        [T, D]; 0 for spare rows.
     """
     if mixed.dtype == torch.bfloat16 and mixed.device.type == "cpu":
-        output: Tensor = _WrittenOut.apply(mixed, key_bias, packing, heads)  # type: ignore[no-untyped-call]
-        return output
-    rows = mixed.shape[0]
-    output = mixed.new_zeros(rows, mixed.shape[1] // 3)
+        written: Tensor = _WrittenOut.apply(mixed, key_bias, packing)  # type: ignore[no-untyped-call]
+        return written
+    parts = _parts(mixed, packing)
+    outputs: list[Tensor] = []
     for group in packing.groups:
-        query, key, value = _split(mixed, group, heads)
+        query, key, value = (_of_group(part, group, packing.heads) for part in parts)  # [b, H, W, d]
         width = query.shape[-1]
         if key_bias is not None:
-            bias = key_bias.index_select(0, group.rows).view(-1, group.width, heads).transpose(1, 2)  # [b, H, W]
-            query, key, value = _with_bias(query, key, value, bias)
-        mixed_values = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=1 / math.sqrt(width))
-        output = output.index_copy(0, *_joined(mixed_values[..., :width], group))
-    return output
+            query, key, value = _with_bias(query, key, value, _bias(key_bias, packing, group))
+        output = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=1 / math.sqrt(width))
+        outputs.append(output[..., :width].reshape(-1, width))
+    return _joined(outputs, mixed, packing)
 
 
-def packed_weights(mixed: Tensor, packing: Packing, heads: int, key_bias: Tensor | None = None) -> list[Tensor]:
-    """The attention [b, H, W, W] of each group of ``packing``: the weights path of :func:`packed_attention`."""
+def packed_weights(mixed: Tensor, packing: Packing, key_bias: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+    """The weights path of :func:`packed_attention`: its output, and the attention [b, H, W, W] of each group."""
+    parts = _parts(mixed, packing)
     given: list[Tensor] = []
+    outputs: list[Tensor] = []
     for group in packing.groups:
-        query, key, _ = _split(mixed, group, heads)
-        bias = None
-        if key_bias is not None:
-            bias = key_bias.index_select(0, group.rows).view(-1, group.width, heads).transpose(1, 2)[:, :, None, :]
+        query, key, value = (_of_group(part, group, packing.heads) for part in parts)
+        bias = None if key_bias is None else _bias(key_bias, packing, group)[:, :, None, :]
         given.append(attention_weights(query, key, bias=bias, causal=True))
-    return given
+        outputs.append((given[-1] @ value).reshape(-1, value.shape[-1]))
+    return _joined(outputs, mixed, packing), given
 
 
-def from_weights(weights: list[Tensor], mixed: Tensor, packing: Packing, heads: int) -> Tensor:
-    """[T, D]: what attention with these weights gives out."""
-    output = mixed.new_zeros(mixed.shape[0], mixed.shape[1] // 3)
-    for group, given in zip(packing.groups, weights, strict=True):
-        value = _split(mixed, group, heads)[2]
-        output = output.index_copy(0, *_joined(given @ value, group))
-    return output
+def _parts(mixed: Tensor, packing: Packing) -> tuple[Tensor, ...]:
+    """[T, 3 * D] -> query, key, value of every cell, each [M, d]."""
+    split = mixed.view(len(mixed), 3, -1)
+    return tuple(
+        split[:, part].reshape(len(mixed) * packing.heads, -1).index_select(0, packing.rows) for part in range(3)
+    )
 
 
-def _split(mixed: Tensor, group: Group, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    """[T, 3 * D] -> query, key, value, each [b, H, W, d], of one group."""
-    parts = mixed.index_select(0, group.rows).view(-1, group.width, 3, heads, mixed.shape[1] // (3 * heads))
-    query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
-    return query, key, value
+def _of_group(values: Tensor, group: Group, heads: int) -> Tensor:
+    """[M, ...] -> [b, H, W, ...], the cells of one group."""
+    count = group.size * heads * group.width
+    return values[group.first : group.first + count].view(group.size, heads, group.width, *values.shape[1:])
 
 
-def _joined(values: Tensor, group: Group) -> tuple[Tensor, Tensor]:
-    """[b, H, W, d] -> packed rows [n] and their values [n, D], padding left out."""
-    flat = values.transpose(1, 2).flatten(0, 1).flatten(1)  # [b * W, D]
-    if group.cells is None:
-        return group.rows, flat
-    return group.rows[group.cells], flat.index_select(0, group.cells)
+def _bias(key_bias: Tensor, packing: Packing, group: Group) -> Tensor:
+    """[T, H] -> [b, H, W]."""
+    return _of_group(key_bias.flatten().index_select(0, packing.rows), group, packing.heads)
+
+
+def _joined(outputs: list[Tensor], mixed: Tensor, packing: Packing) -> Tensor:
+    """The cells' outputs, group after group -> [T, D]; spare rows read a row of zeros."""
+    nothing = mixed.new_zeros(1, outputs[0].shape[-1])
+    return torch.cat([*outputs, nothing]).index_select(0, packing.cells).view(len(mixed), -1)
 
 
 def _with_bias(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """One more dimension: 1 in the query, bias * sqrt(d) in the key; then zeros up to a width that kernels like."""
     width = query.shape[-1]
-    more = -(width + 1) % WIDTH_MULTIPLE
+    more = -(width + 1) % KEY_MULTIPLE
     one = torch.ones_like(query[..., :1])
     scaled = (bias * math.sqrt(width)).to(key.dtype)[..., None]
     return (
@@ -107,65 +108,60 @@ class _WrittenOut(torch.autograd.Function):
     """The same by batched matrix products; keeps the weights of each group for the backward."""
 
     @staticmethod
-    def forward(ctx: Any, mixed: Tensor, key_bias: Tensor | None, packing: Packing, heads: int) -> Tensor:
-        dim = mixed.shape[1] // 3
-        output = torch.empty_like(mixed[:, :dim], memory_format=torch.contiguous_format)
+    def forward(ctx: Any, mixed: Tensor, key_bias: Tensor | None, packing: Packing) -> Tensor:
+        heads = packing.heads
+        width = mixed.shape[1] // (3 * heads)
+        query, key, value = _parts(mixed, packing)
+        query *= 1 / math.sqrt(width)
+        bias = None if key_bias is None else key_bias.to(mixed.dtype).flatten().index_select(0, packing.rows)
+        output = torch.empty(len(query) + 1, width, dtype=mixed.dtype)
+        output[-1] = 0
         kept: list[Tensor] = []
-        scale = 1 / math.sqrt(dim // heads)
         for group in packing.groups:
-            query, key, value = (_flat(part) for part in _split(mixed, group, heads))
-            scores = torch.bmm(query, key.transpose(1, 2)).mul_(scale)  # [b * H, W, W]
-            if key_bias is not None:
-                bias = key_bias.index_select(0, group.rows).view(-1, group.width, heads).transpose(1, 2)
-                scores += bias.to(scores.dtype).reshape(-1, 1, group.width)
+            # [b * H, W, d] x [b * H, d, W] -> [b * H, W, W]
+            scores = torch.bmm(_matrices(query, group, heads), _matrices(key, group, heads).transpose(1, 2))
+            if bias is not None:
+                scores += _matrices(bias, group, heads)[:, None]
             scores += _above_diagonal(group.width, scores)
             weights = torch.softmax(scores, -1)
-            rows, values = _joined(torch.bmm(weights, value).view(-1, heads, group.width, dim // heads), group)
-            output.index_copy_(0, rows, values)
+            torch.bmm(weights, _matrices(value, group, heads), out=_matrices(output, group, heads))
             kept.append(weights)
-        ctx.save_for_backward(mixed, *kept)
-        ctx.packing, ctx.heads, ctx.bias = packing, heads, None if key_bias is None else key_bias.dtype
-        return output
+        ctx.save_for_backward(query, key, value, *kept)
+        ctx.packing, ctx.bias = packing, None if key_bias is None else key_bias.dtype
+        return output.index_select(0, packing.cells).view(len(mixed), -1)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
-        mixed, *kept = ctx.saved_tensors
-        heads: int = ctx.heads
-        dim = grad.shape[1]
-        width = dim // heads
-        scale = 1 / math.sqrt(width)
-        grad_mixed = torch.empty_like(mixed)
-        grad_bias = None if ctx.bias is None else torch.empty(len(mixed), heads, dtype=ctx.bias, device=mixed.device)
-        for group, weights in zip(ctx.packing.groups, kept, strict=True):
-            query, key, value = (_flat(part) for part in _split(mixed, group, heads))
-            given = grad.index_select(0, group.rows)  # [b * W, D]
-            if group.cells is not None:
-                # A padded cell repeats a real row, whose gradient must not count twice.
-                real = torch.zeros(len(given), 1, dtype=given.dtype, device=given.device)
-                given *= real.index_fill_(0, group.cells, 1.0)
-            given = _flat(given.view(-1, group.width, heads, width).transpose(1, 2))
-            grad_value = torch.bmm(weights.transpose(1, 2), given)
-            grad_weights = torch.bmm(given, value.transpose(1, 2))
-            grad_scores = torch.ops.aten._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
-            grad_query = torch.bmm(grad_scores, key).mul_(scale)
-            grad_key = torch.bmm(grad_scores.transpose(1, 2), query).mul_(scale)
-            parts = torch.stack([grad_query, grad_key, grad_value]).view(3, -1, heads, group.width, width)
-            flat = parts.permute(1, 3, 0, 2, 4).reshape(-1, 3 * dim)
-            rows = group.rows
-            if group.cells is not None:
-                rows, flat = rows[group.cells], flat.index_select(0, group.cells)
-            grad_mixed.index_copy_(0, rows, flat)
-            if grad_bias is not None:
-                by_key = grad_scores.sum(1, dtype=torch.float32).view(-1, heads, group.width).transpose(1, 2)
-                by_key = by_key.reshape(-1, heads).to(grad_bias.dtype)
-                grad_bias.index_copy_(0, rows, by_key if group.cells is None else by_key.index_select(0, group.cells))
-        return grad_mixed, grad_bias, None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        query, key, value, *kept = ctx.saved_tensors
+        packing: Packing = ctx.packing
+        heads, rows = packing.heads, len(grad)
+        cells, width = query.shape
+        given = grad.reshape(rows * heads, width).index_select(0, packing.rows)
+        given.index_fill_(0, packing.padding, 0)  # padding repeats a real row, whose gradient must not count twice
+        parts = torch.empty(3, cells + 1, width, dtype=grad.dtype)
+        parts[:, -1] = 0
+        by_key = None if ctx.bias is None else torch.zeros(cells + 1, dtype=ctx.bias)
+        for group, weights in zip(packing.groups, kept, strict=True):
+            mine = _matrices(given, group, heads)
+            torch.bmm(weights.transpose(1, 2), mine, out=_matrices(parts[2], group, heads))
+            grad_scores = torch.bmm(mine, _matrices(value, group, heads).transpose(1, 2))
+            grad_scores = torch.ops.aten._softmax_backward_data(grad_scores, weights, -1, weights.dtype)
+            torch.bmm(grad_scores, _matrices(key, group, heads), out=_matrices(parts[0], group, heads))
+            torch.bmm(grad_scores.transpose(1, 2), _matrices(query, group, heads), out=_matrices(parts[1], group, heads))
+            if by_key is not None:
+                _matrices(by_key, group, heads).copy_(grad_scores.sum(1, dtype=torch.float32))
+        parts[0] *= 1 / math.sqrt(width)
+        mixed = torch.empty(rows, 3, heads * width, dtype=grad.dtype)
+        for part in range(3):
+            mixed[:, part] = parts[part].index_select(0, packing.cells).view(rows, -1)
+        grad_bias = None if by_key is None else by_key.index_select(0, packing.cells).view(rows, heads)
+        return mixed.view(rows, -1), grad_bias, None
 
 
-def _flat(values: Tensor) -> Tensor:
-    """[b, H, W, d] -> [b * H, W, d]."""
-    return values.reshape(-1, *values.shape[2:])
+def _matrices(values: Tensor, group: Group, heads: int) -> Tensor:
+    """[M, ...] -> [b * H, W, ...]."""
+    return _of_group(values, group, heads).flatten(0, 1)
 
 
 def _above_diagonal(width: int, like: Tensor) -> Tensor:

@@ -73,6 +73,8 @@ def train_epochs(
         TrainingError: the loss became NaN, or ``out/last`` belongs to another fit.
     """
     examples = EXAMPLES[model.examples](histories, spec.max_length, settings.recency_half_life_days)
+    if isinstance(examples, SequenceExamples):
+        examples.owned = spec.exclude_owned
     pool = 1 if FAMILY[spec.kind].packed else POOL_BATCHES
     batches = LengthBuckets(examples.lengths, examples.chances, settings.batch_size, settings.seed, pool)
     module = RankerModule(model, settings, len(batches) * settings.epochs)

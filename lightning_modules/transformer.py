@@ -27,7 +27,7 @@ from lightning_modules.examples import TrainingBatch, owned_columns
 from lightning_modules.features import FeatureMap, StandardisedFeatures
 from lightning_modules.histories import Histories, HistoryBatch
 from lightning_modules.packed import Packing
-from lightning_modules.packed_attention import from_weights, packed_attention, packed_weights
+from lightning_modules.packed_attention import packed_attention, packed_weights
 from lightning_modules.popularity import log_popularity
 from lightning_modules.positions import sinusoidal_positions
 from lightning_modules.settings import ModelSpec
@@ -35,6 +35,10 @@ from lightning_modules.settings import ModelSpec
 # A decay rate starts at softplus(-5), about 0.007 a day: an event 100 days older weighs half.
 DECAY_START = -5.0
 QUIET = 0.1  # of torch's usual initial weights
+# Training rows are filled up to a multiple of this: few shapes, whose kernels are compiled once.
+ROW_MULTIPLE = 256
+# Where a smaller share of the rows is asked for, picking them costs less than scoring the others in vain.
+ENOUGH_ASKED = 0.9
 
 
 class Block(nn.Module):
@@ -43,7 +47,6 @@ class Block(nn.Module):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         dim = spec.dim
-        self.heads = spec.heads
         self.pre = spec.norm == "pre"
         self.attention_norm = nn.LayerNorm(dim)
         self.mix = nn.Linear(dim, 3 * dim)  # query, key, value
@@ -71,10 +74,9 @@ class Block(nn.Module):
         key_bias = None if self.decay is None else days[:, None] * F.softplus(self.decay)  # [T, H]
         given: list[Tensor] | None = None
         if weights:
-            given = packed_weights(mixed, packing, self.heads, key_bias)
-            attended = from_weights(given, mixed, packing, self.heads)
+            attended, given = packed_weights(mixed, packing, key_bias)
         else:
-            attended = packed_attention(mixed, packing, self.heads, key_bias)
+            attended = packed_attention(mixed, packing, key_bias)
         values = values + self.dropout(_linear(self.output, attended))
         if not self.pre:
             values = _norm(self.attention_norm, values)
@@ -139,9 +141,11 @@ class CausalTransformer(nn.Module):
         table = self.item_table()
         # Row p of a customer reads the start token and events 0 .. p - 1, and asks for event p.
         hidden, packing = self.encode(batch.history, table, drop_last=True)  # [T, D]
-        targets, weights, owner = batch.targets[batch.history.mask], batch.weights[batch.history.mask], packing.owner
-        if not bool((weights > 0).all()):  # only real targets are scored
-            asked = torch.nonzero(weights > 0).flatten()
+        cell = packing.owner * batch.targets.shape[1] + packing.place
+        targets, weights, owner = batch.targets.flatten()[cell], batch.weights.flatten()[cell], packing.owner
+        weights[packing.real :] = 0
+        asked = torch.nonzero(weights > 0).flatten()
+        if len(asked) < ENOUGH_ASKED * len(weights):  # else what is not asked for just weighs nothing
             hidden, targets, weights, owner = (values.index_select(0, asked) for values in (hidden, targets, weights, owner))
         return chunked_cross_entropy(
             hidden,
@@ -166,7 +170,7 @@ class CausalTransformer(nn.Module):
 
     def attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
         """[B, K, L], the last position's attention of the last block; the same for every candidate."""
-        packing = Packing.of(batch.lengths + 1, least_filled=0)
+        packing = Packing.of(batch.lengths + 1, self.spec.heads, group=len(batch.lengths))
         values, days = self._embed(batch, self.item_table(), packing, drop_last=False)
         given: list[Tensor] | None = None
         for number, block in enumerate(self.blocks):
@@ -186,7 +190,8 @@ class CausalTransformer(nn.Module):
 
         In training they are computed in the precision of the spec; else in that of the weights.
         """
-        packing = Packing.of(batch.lengths if drop_last else batch.lengths + 1)
+        lengths = batch.lengths if drop_last else batch.lengths + 1
+        packing = Packing.of(lengths, self.spec.heads, row_multiple=ROW_MULTIPLE if self.training else 1)
         values, days = self._embed(batch, table, packing, drop_last=drop_last)
         for block in self.blocks:
             values, _ = block(values, packing, days)

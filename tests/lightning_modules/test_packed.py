@@ -11,7 +11,7 @@ from torch import Tensor
 from lightning_modules.attention import attend, split_heads
 from lightning_modules.dropout import PooledDropout
 from lightning_modules.packed import Packing
-from lightning_modules.packed_attention import from_weights, packed_attention, packed_weights
+from lightning_modules.packed_attention import packed_attention, packed_weights
 
 HEADS = 2
 LENGTHS = [3, 1, 7, 7, 2, 12]
@@ -19,7 +19,7 @@ LENGTHS = [3, 1, 7, 7, 2, 12]
 
 def example(kind: str = "random", lengths: list[int] = LENGTHS) -> tuple[Packing, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
-    packing = Packing.of(torch.tensor(lengths))
+    packing = Packing.of(torch.tensor(lengths), HEADS, group=2)
     mixed = torch.randn(sum(lengths), 24, generator=generator)
     if kind == "identical":
         mixed = mixed[:1].expand_as(mixed).clone()
@@ -42,14 +42,20 @@ def by_sequence(mixed: Tensor, bias: Tensor | None, lengths: list[int]) -> Tenso
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.floats(0, 1))
-def test_every_row_stands_in_exactly_one_group_once(lengths: list[int], filled: float) -> None:
-    packing = Packing.of(torch.tensor(lengths), filled)
-    rows = [group.rows if group.cells is None else group.rows[group.cells] for group in packing.groups]
-    assert sorted(torch.cat(rows).tolist()) == list(range(sum(lengths)))
+@given(st.lists(st.integers(1, 19), min_size=1, max_size=12), st.integers(1, 12), st.integers(1, 3), st.integers(1, 16))
+def test_every_row_and_head_has_exactly_one_cell(lengths: list[int], group: int, heads: int, multiple: int) -> None:
+    packing = Packing.of(torch.tensor(lengths), heads, group=group, row_multiple=multiple)
+    real = sum(lengths)
+    assert packing.real == real
+    assert len(packing.owner) % multiple == 0
+    assert len(packing.owner) - real < multiple
+    cells = packing.cells[: real * heads]
+    assert packing.rows[cells].tolist() == list(range(real * heads))
+    assert (packing.cells[real * heads :] == len(packing.rows)).all()
+    assert sorted([*cells.tolist(), *packing.padding.tolist()]) == list(range(len(packing.rows)))
     assert packing.last.tolist() == [sum(lengths[: i + 1]) - 1 for i in range(len(lengths))]
-    assert packing.owner.tolist() == [i for i, length in enumerate(lengths) for _ in range(length)]
-    assert packing.place.tolist() == [place for length in lengths for place in range(length)]
+    assert packing.owner[:real].tolist() == [i for i, length in enumerate(lengths) for _ in range(length)]
+    assert packing.place[:real].tolist() == [place for length in lengths for place in range(length)]
 
 
 def test_an_empty_sequence_is_refused() -> None:
@@ -65,14 +71,17 @@ def test_the_fused_path_equals_the_weights_path(kind: str, lengths: list[int], b
     key_bias = bias if biased else None
     expected = by_sequence(mixed, key_bias, lengths)
     scale = expected.abs().max().clamp_min(1)
-    assert torch.allclose(packed_attention(mixed, packing, HEADS, key_bias) / scale, expected / scale, atol=1e-5)
-    weights = packed_weights(mixed, packing, HEADS, key_bias)
-    assert torch.allclose(from_weights(weights, mixed, packing, HEADS) / scale, expected / scale, atol=1e-5)
+    assert torch.allclose(packed_attention(mixed, packing, key_bias) / scale, expected / scale, atol=1e-5)
+    output, weights = packed_weights(mixed, packing, key_bias)
+    assert torch.allclose(output / scale, expected / scale, atol=1e-5)
+    for group, mine in zip(packing.groups, weights, strict=True):
+        assert mine.shape == (group.size, HEADS, group.width, group.width)
+        assert torch.allclose(mine.sum(-1), torch.ones(()), atol=1e-5)
 
 
 def gradients(mixed: Tensor, bias: Tensor, packing: Packing | None) -> tuple[Tensor, ...]:
     mixed, bias = mixed.clone().requires_grad_(), bias.clone().requires_grad_()
-    out = by_sequence(mixed, bias, LENGTHS) if packing is None else packed_attention(mixed, packing, HEADS, bias)
+    out = by_sequence(mixed, bias, LENGTHS) if packing is None else packed_attention(mixed, packing, bias)
     generator = torch.Generator().manual_seed(9)
     return torch.autograd.grad((out * torch.randn(out.shape, generator=generator)).sum(), (mixed, bias))
 
@@ -88,7 +97,7 @@ def test_the_written_out_bfloat16_path_is_within_its_rounding() -> None:
     packing, mixed, bias = example()
     for key_bias in (None, bias):
         expected = by_sequence(mixed, key_bias, LENGTHS)
-        ours = packed_attention(mixed.bfloat16(), packing, HEADS, key_bias)
+        ours = packed_attention(mixed.bfloat16(), packing, key_bias)
         assert (ours.float() - expected).norm() < 0.02 * expected.norm()
     for one, other in zip(gradients(mixed.bfloat16(), bias, packing), gradients(mixed, bias, None), strict=True):
         assert (one.float() - other).norm() < 0.02 * other.norm()
