@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from data_contracts.errors import NightfolioError
+from data_contracts.errors import ConfigError, NightfolioError
 from flows import show_runs
 from flows.bench.commands import bench
 from flows.config import RunConfig, load_config, parse_setting, preset_names
@@ -39,6 +39,10 @@ Settings = Annotated[
     typer.Option("--set", help="section.field=value; repeatable. `nightfolio settings` lists them."),
 ]
 Run = Annotated[str | None, typer.Option("--run", help="Run id; by default the newest published one.")]
+Resume = Annotated[
+    str | None,
+    typer.Option(help="Go on with a run that was killed or stopped: its own settings, from the last whole epoch."),
+]
 DEFAULT_HOME = Path("nightfolio_home")
 
 
@@ -48,6 +52,21 @@ def _overrides(settings: list[str] | None) -> dict[str, Any]:
 
 def _day(as_of: datetime | None) -> date | None:
     return as_of.date() if as_of else None
+
+
+def _refuse_early(
+    preset: str, source: Path | None, as_of: datetime | None, settings: list[str] | None, resume: str | None
+) -> dict[str, Any]:
+    """The overrides, after a bad setting was refused before anything starts."""
+    overrides = _overrides(settings)
+    if resume is None:
+        load_config(preset, source=source, as_of=_day(as_of), settings=overrides)
+    elif preset != "default" or source or as_of or settings:
+        raise ConfigError(
+            "--resume goes on with the settings of the run it names; no other may be given with it",
+            remedy="leave out --preset, --source, --as-of and --set, or start a new run with them",
+        )
+    return overrides
 
 
 def _prepare(home: Path) -> Path:
@@ -75,14 +94,14 @@ def nightly(
     as_of: AsOf = None,
     home: Home = DEFAULT_HOME,
     settings: Settings = None,
+    resume: Resume = None,
 ) -> None:
     """Run one night: ingest, check, train, evaluate, recommend, report, publish."""
-    overrides = _overrides(settings)
-    load_config(preset, source=source, as_of=_day(as_of), settings=overrides)  # refuse a bad setting before anything starts
+    overrides = _refuse_early(preset, source, as_of, settings, resume)
     place = _prepare(home)
     from flows.nightly import nightly as night
 
-    run = night(preset, source, _day(as_of), overrides, place)
+    run = night(preset, source, _day(as_of), overrides, place, resume)
     show_runs.print_night(console, run)
 
 
@@ -93,14 +112,14 @@ def train(
     as_of: AsOf = None,
     home: Home = DEFAULT_HOME,
     settings: Settings = None,
+    resume: Resume = None,
 ) -> None:
     """Train and evaluate without publishing anything."""
-    overrides = _overrides(settings)
-    load_config(preset, source=source, as_of=_day(as_of), settings=overrides)
+    overrides = _refuse_early(preset, source, as_of, settings, resume)
     place = _prepare(home)
     from flows.train import train as training
 
-    run = training(preset, source, _day(as_of), overrides, place)
+    run = training(preset, source, _day(as_of), overrides, place, resume)
     show_runs.print_metrics(console, run)
     console.print(f"\nrun {run.name}  models and metrics under {run}")
 
@@ -116,6 +135,7 @@ def evaluate(
 
     same = evaluate_again(folder)
     show_runs.print_metrics(console, folder, segments=True)
+    show_runs.print_sufficiency(console, folder)
     console.print(
         "scored again from the stored weights: "
         + ("equal to the recorded metrics" if same else "[bold red]DIFFERS from the recorded metrics")

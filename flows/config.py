@@ -159,6 +159,14 @@ class TrainConfig(Section):
         90.0, gt=0, description="A purchase this old counts half as much as a target; unset: all count alike."
     )
 
+    validation_days: Days | None = Field(
+        None,
+        description="Last days before the cut that choose how many epochs to train; unset: train.epochs, no early stopping.",
+    )
+    patience: int = Field(
+        3, ge=1, le=1000, description="Epochs without a better NDCG@10 on the validation days that end the search."
+    )
+
     @field_validator("models")
     @classmethod
     def _distinct(cls, models: tuple[ModelKind, ...]) -> tuple[ModelKind, ...]:

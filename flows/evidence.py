@@ -45,7 +45,7 @@ from reports.evidence import (
     Verdict,
 )
 from reports.evidence_pack import write_evidence
-from reports.ranking import POPULARITY
+from reports.ranking import EASE, POPULARITY
 
 FIRST = "first publication of this preset and source in this home: nothing to compare with"
 SAMPLE_CUSTOMERS = 8
@@ -122,6 +122,7 @@ def gather(night: Night, drift: tuple[DriftVerdict, ...] | Absent) -> Evidence:
             Count("assets recommended", recommendations["asset_id"].n_unique()),
         ),
         ranking=RankingEvidence(_protocol(night, metrics), metrics, config.recommend.model, POPULARITY),
+        sufficiency=pl.read_parquet(run / "evaluation" / "sufficiency.parquet"),
         contracts=verdicts,
         reconciliation=pl.read_parquet(reconciliation).group_by("kind").agg(pairs=pl.len().cast(pl.Int64)).sort("kind")
         if reconciliation.exists()
@@ -176,6 +177,18 @@ def _checks(
             f"[{_signed(everyone['ndcg_gain_low'])}, {_signed(everyone['ndcg_gain_high'])}]",
             "the 95 % interval of the paired gain lies above 0",
             "Do not rely on this model; compare with `nightfolio train`.",
+            "data scientist",
+            "#ranking",
+        ),
+        Check(
+            "Accuracy against EASE",
+            "pass" if config.recommend.model == EASE or (everyone["ease_gain_low"] or 0) > 0 else "warn",
+            "EASE itself is published"
+            if config.recommend.model == EASE
+            else f"paired gain {_signed(everyone['ease_gain'])} "
+            f"[{_signed(everyone['ease_gain_low'])}, {_signed(everyone['ease_gain_high'])}]",
+            "the 95 % interval of the paired gain lies above 0",
+            "The model does not beat a linear one that takes seconds: publish that one (recommend.model = ease), or tune.",
             "data scientist",
             "#ranking",
         ),

@@ -17,10 +17,12 @@ from flows.config import RunConfig
 from lightning_modules.ease import MOST_ITEMS
 from lightning_modules.evaluation import rank_tables
 from lightning_modules.family import computed_ranker, events_read
-from lightning_modules.fit import fit, load_ranker
+from lightning_modules.fit import Validation, fit, load_ranker
 from lightning_modules.histories import Histories
 from lightning_modules.settings import ModelKind, ModelSpec, TrainSettings
+from lightning_modules.training_loop import OnEpoch
 from reports.ranking import EASE, POPULARITY, Ranking, summarise
+from reports.sufficiency import sufficiency
 
 log = logging.getLogger("nightfolio")
 ALWAYS: tuple[ModelKind, ...] = (POPULARITY, EASE)
@@ -41,21 +43,51 @@ def train_settings(config: RunConfig) -> TrainSettings:
         base_lr=train.learning_rate,
         warmup_fraction=train.warmup_fraction,
         decay=train.decay,
+        patience=train.patience,
         recency_half_life_days=train.recency_half_life_days,
         seed=config.seed,
         threads=config.threads,
     )
 
 
-def train_model(config: RunConfig, kind: ModelKind, histories: Path, out: Path) -> Path:
-    """Fits ``kind`` on ``histories``; weights and training curve land in ``out``."""
-    started = len(f"{config.train.epochs}")
+def train_model(
+    config: RunConfig, kind: ModelKind, histories: Path, out: Path, validation: Path | None = None, *, resume: bool = False
+) -> Path:
+    """Fits ``kind`` on ``histories``; weights and training curve land in ``out``.
 
-    def told(epoch: int, epochs: int, loss: float) -> None:
-        log.info("  %s epoch %*d/%d loss %.4f", kind, started, epoch + 1, epochs, loss)
+    ``validation`` is what :func:`write_validation` wrote, or None: no early stopping. ``resume`` goes on from the last
+    whole epoch that a killed run left in ``out``.
+    """
+    width = len(f"{config.train.epochs}")
 
-    fit(model_spec(config, kind), train_settings(config), histories, out, on_epoch=told)
+    def told(what: str) -> OnEpoch:
+        return lambda epoch, epochs, value: log.info("  %s epoch %*d/%d %s %.4f", kind, width, epoch + 1, epochs, what, value)
+
+    report = fit(
+        model_spec(config, kind),
+        train_settings(config),
+        histories,
+        out,
+        resume=resume,
+        on_epoch=told("loss"),
+        validation=None if validation is None else read_validation(validation),
+        on_validation=told("validation NDCG@10"),
+    )
+    if report.resumed_from_epoch is not None:
+        log.info("  %s went on from epoch %d", kind, report.resumed_from_epoch + 1)
     return out
+
+
+def write_validation(snapshot: Path, earlier: Path, cut: date, until: date) -> Path:
+    """Writes ``asked.parquet`` into the training set ``earlier`` of ``cut``: what its customers first bought up to ``until``."""
+    relevant_pairs(snapshot, Histories.open(earlier), cut, until).write_parquet(earlier / "asked.parquet")
+    return earlier
+
+
+def read_validation(earlier: Path) -> Validation:
+    """The slice that :func:`write_validation` wrote."""
+    asked = pl.read_parquet(earlier / "asked.parquet")
+    return Validation(earlier, asked["customer"].to_numpy(), asked["item"].to_numpy())
 
 
 def relevant_pairs(snapshot: Path, histories: Histories, cut: date, as_of: date) -> pl.DataFrame:
@@ -95,7 +127,8 @@ def evaluate_models(
     as_of: date,
     out: Path,
 ) -> Path:
-    """Rank tables of every model, of popularity and of EASE, and ``metrics.parquet`` (:func:`reports.ranking.summarise`).
+    """Rank tables of every model, of popularity and of EASE, ``metrics.parquet`` (:func:`reports.ranking.summarise`)
+    and ``sufficiency.parquet`` (:func:`reports.sufficiency.sufficiency`).
 
     Raises TrainingError where nobody bought anything new in the horizon.
     """
@@ -139,6 +172,7 @@ def evaluate_models(
         seed=config.seed,
     )
     metrics.write_parquet(out / "metrics.parquet")
+    sufficiency(segments["history_length"]).write_parquet(out / "sufficiency.parquet")
     return out
 
 

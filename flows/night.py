@@ -15,6 +15,7 @@ from typing import Any
 
 from data_contracts.errors import NightfolioError
 from flows.config import RunConfig
+from flows.resume import remember, reopen
 from flows.run_store import RunStore, as_storage_error
 
 log = logging.getLogger("nightfolio")
@@ -30,6 +31,7 @@ class Night:
     config: RunConfig
     home: Path
     started_at: datetime
+    resumed: bool = False  # goes on with what a killed or stopped run left: models continue from their checkpoints
 
     @property
     def work(self) -> Path:
@@ -84,18 +86,20 @@ def _lineage(config: dict[str, Any]) -> tuple[object, ...]:
 
 
 @contextlib.contextmanager
-def staged_run(config: RunConfig, home: Path) -> Iterator[Night]:
+def staged_run(config: RunConfig, home: Path, kind: str = "night", resume: str | None = None) -> Iterator[Night]:
     """Holds the as_of's lease, stages a run, and on any error moves it to ``failed/`` with the reason.
 
+    ``kind`` is night or training; ``resume`` names a failed run of that kind to go on with instead of a new one.
     The body is responsible for moving the folder to its final place.
     """
     store = RunStore(home)
-    as_of = config.resolved_as_of()
+    as_of = config.resolved_as_of() if resume is None else date.fromisoformat(resume[:10])
     for name in store.sweep():
         log.warning("run %s was left unfinished by a process that died; moved to failed/", name)
     with store.lease(as_of):
-        folder = store.new_run(as_of)
-        night = Night(folder.name, folder, as_of, config, store.home, datetime.now(UTC))
+        folder = store.new_run(as_of) if resume is None else reopen(store, resume, kind)
+        night = Night(folder.name, folder, as_of, config, store.home, datetime.now(UTC), resume is not None)
+        remember(folder, kind, config)
         try:
             yield night
         except BaseException as error:

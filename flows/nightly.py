@@ -11,6 +11,7 @@ from prefect import flow
 from flows import tasks
 from flows.config import load_config
 from flows.night import staged_run
+from flows.resume import remembered
 
 
 @flow(name="nightly", validate_parameters=True)
@@ -20,19 +21,25 @@ def nightly(
     as_of: date | None = None,
     settings: dict[str, Any] | None = None,
     home: Path = Path("nightfolio_home"),
+    resume: str | None = None,
 ) -> Path:
-    """Runs one night and returns the published run's folder. On any error nothing is published."""
-    config = load_config(preset, source=source, as_of=as_of, settings=settings)
-    with staged_run(config, home) as night:
+    """Runs one night and returns the published run's folder. On any error nothing is published.
+
+    ``resume`` names a run that was killed or stopped: it goes on with its own settings, from the last whole epoch.
+    """
+    config = load_config(preset, source=source, as_of=as_of, settings=settings) if resume is None else remembered(home, resume)
+    with staged_run(config, home, "night", resume) as night:
         landed = tasks.ingest(night)
         snapshot = tasks.contracts(night, landed)
 
         past = tasks.histories(night, snapshot, night.evaluation_cut, "past")
-        candidates = {kind: tasks.train(night, past, kind, "evaluated") for kind in config.train.models}
+        held_out = tasks.validation(night, snapshot, night.evaluation_cut, "past")
+        candidates = {kind: tasks.train(night, past, kind, "evaluated", held_out) for kind in config.train.models}
         evaluation = tasks.evaluate(night, snapshot, past, candidates)
 
         present = tasks.histories(night, snapshot, night.as_of, "present")
-        model = tasks.train(night, present, config.recommend.model, "published")
+        held_out = tasks.validation(night, snapshot, night.as_of, "present")
+        model = tasks.train(night, present, config.recommend.model, "published", held_out)
         ranked = tasks.recommend(night, snapshot, present, model)
 
         evidence = tasks.report(night, snapshot, evaluation, ranked)

@@ -17,6 +17,7 @@ import polars as pl
 
 from flows.artifact import file_sha256
 from flows.night import Night
+from flows.resume import forget
 from reports.spreadsheet import write_csv
 
 PACKAGES = (
@@ -89,6 +90,7 @@ def write_manifest(night: Night, kind: str) -> Path:
     """``manifest.json``: everything that went in and came out. Removes scratch first; it is the last file written."""
     inputs = input_files(night)
     shutil.rmtree(night.folder / "work", ignore_errors=True)
+    forget(night.folder)
     previous, compared = night.store.current(), night.previous()
     outputs = [
         {
@@ -102,6 +104,7 @@ def write_manifest(night: Night, kind: str) -> Path:
     manifest = {
         "run_id": night.run_id,
         "kind": kind,
+        "resumed": night.resumed,
         "as_of": str(night.as_of),
         "evaluation_cut": str(night.evaluation_cut),
         "started_at": night.started_at.isoformat(timespec="seconds"),

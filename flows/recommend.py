@@ -25,14 +25,14 @@ from lightning_modules.histories import Histories
 from lightning_modules.popularity import popularity_scores
 from lightning_modules.ranker import FeatureRanker, Ranker
 
+# What stands as explanation and as reason beside a recommendation that no purchase is named for.
+SILENT = ("none", "Customers with similar purchases bought it; this model does not say which purchase spoke for it.")
 UNNAMED = ("none", "None of this customer's purchases speaks for it: it follows those for which one does.")
 WITHOUT_HOLDINGS: Mapping[str, tuple[str, str]] = {
     "popularity": ("popularity", "One of the assets allowed for this customer that most customers bought."),
     "recent_popularity": ("popularity", "One of the assets allowed for this customer that most customers bought of late."),
-    "bpr_mf": ("none", "Bought by customers with similar purchases; this model does not say which purchase spoke for it."),
     "gru4rec": ("none", "It often follows such purchases; this model does not say which purchase spoke for it."),
 }
-"""What stands as explanation and as reason beside a recommendation that no purchase is named for, by kind of model."""
 BY_PROFILE = "No purchase history yet: ranked by what this customer's profile says of the asset's features."
 BATCH = 512
 FALLBACK_DAYS = 90
@@ -108,7 +108,7 @@ def recommend(
             pl.col("buyers"),
         )
     )
-    unnamed = WITHOUT_HOLDINGS.get(config.recommend.model, UNNAMED)
+    unnamed = WITHOUT_HOLDINGS.get(config.recommend.model, SILENT if speaks == "none" else UNNAMED)
     warm = pl.col("has_history")
     serves_cold = FAMILY[config.recommend.model].serves_cold
     cold_id, cold_explanation = (config.recommend.model, "profile") if serves_cold else ("recent_popularity", "popularity")

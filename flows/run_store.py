@@ -157,7 +157,11 @@ class RunStore:
                 if folder.exists():
                     self.fail(
                         folder,
-                        {"step": "unknown", "error": "the process died", "remedy": "run the night again"},
+                        {
+                            "step": "unknown",
+                            "error": "the process died",
+                            "remedy": f"run it again, or go on with it: --resume {folder.name}",
+                        },
                     )
                     swept.append(folder.name)
         return swept

@@ -13,8 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from data_contracts.errors import RunNotFound
+from flows.resume import COMMANDS, kind_of
 from flows.run_store import RunStore
 from flows.suitability import RULES
+from reports import sufficiency
+from reports.ranking import POPULARITY
 
 
 def _read(path: Path) -> Any:
@@ -79,13 +82,9 @@ def print_metrics(console: Console, run: Path, segments: bool = False) -> None:
         "AUC",
         "coverage",
         "gain over popularity",
+        "gain over EASE",
     )
     for row in (metrics if segments else everyone).iter_rows(named=True):
-        gain = (
-            ""
-            if row["ndcg_gain"] is None
-            else f"{row['ndcg_gain']:+.4f}" + _interval(row["ndcg_gain_low"], row["ndcg_gain_high"], "+.4f")
-        )
         name = "all" if row["segment_kind"] == "all" else f"{row['segment_kind']} {row['segment']}"
         table.add_row(
             row["model"],
@@ -96,10 +95,46 @@ def print_metrics(console: Console, run: Path, segments: bool = False) -> None:
             f"{row[f'hit_at_{k}']:.3f}",
             "" if row["auc"] is None else f"{row['auc']:.3f}",
             f"{row[f'coverage_at_{k}']:.2f}",
-            escape(gain),
+            escape(_gain(row, "ndcg_gain")),
+            escape(_gain(row, "ease_gain")),
+        )
+    console.print(table)
+    for row in everyone.filter(pl.col("model") != POPULARITY).iter_rows(named=True):
+        if row.get("ease_gain") is not None and not (row["ease_gain_low"] or 0) > 0:
+            console.print(f"{row['model']} does not beat EASE: the paired interval is not above 0", style="yellow")
+    path = run / "evaluation" / "sufficiency.parquet"
+    if path.exists() and not segments:
+        console.print(sufficiency.sentence(pl.read_parquet(path)), style="dim", soft_wrap=True)
+    console.print()
+
+
+def print_sufficiency(console: Console, run: Path) -> None:
+    """Interactions per customer by band against what is needed, and each model's accuracy there."""
+    path = run / "evaluation" / "sufficiency.parquet"
+    if not path.exists():
+        return  # a run of an earlier version
+    bands, metrics = pl.read_parquet(path), pl.read_parquet(run / "evaluation" / "metrics.parquet")
+    k = max(int(name.split("_")[2]) for name in metrics.columns if name.startswith("ndcg_at_") and name.count("_") == 2)
+    models = metrics["model"].unique(maintain_order=True).to_list()
+    console.print(f"{sufficiency.sentence(bands)}; NDCG@{k} by band:", style="dim", soft_wrap=True)
+    table = _table("<interactions", "<level", "customers", "share", "asked", *models)
+    for row in sufficiency.accuracy_by_band(bands, metrics, k).iter_rows(named=True):
+        table.add_row(
+            row["band"],
+            row["level"],
+            f"{row['customers']:,}",
+            f"{row['share']:.1%}",
+            f"{row['scored']:,}",
+            *("" if row[model] is None else f"{row[model]:.4f}" for model in models),
         )
     console.print(table)
     console.print()
+
+
+def _gain(row: dict[str, Any], column: str) -> str:
+    if row.get(column) is None:
+        return ""
+    return f"{row[column]:+.4f}" + _interval(row[f"{column}_low"], row[f"{column}_high"], "+.4f")
 
 
 def _interval(low: float | None, high: float | None, form: str) -> str:
@@ -142,6 +177,9 @@ def print_run(console: Console, run: Path) -> None:
             f"  remedy: {escape(failure['remedy'])}",
             soft_wrap=True,
         )
+        kind = kind_of(run)
+        if kind:
+            console.print(f"  go on with it: nightfolio {COMMANDS[kind]} --resume {run.name}", soft_wrap=True)
         if (run / "contracts" / "verdicts.json").exists():
             _print_contracts(console, run)
         return
@@ -152,6 +190,7 @@ def print_run(console: Console, run: Path) -> None:
         print_night(console, run)
     else:
         print_metrics(console, run)
+    print_sufficiency(console, run)
     _print_contracts(console, run)
     steps = _table("<step", "seconds", "peak MiB")
     for line in (run / "steps.jsonl").read_text(encoding="utf-8").splitlines():

@@ -7,7 +7,7 @@ on what was written. Results are not cached by the orchestrator: the manifest, n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from prefect import task
@@ -63,11 +63,25 @@ def histories(night: Night, snapshot: Artifact, cut: date, name: str) -> Artifac
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def train(night: Night, histories: Artifact, kind: ModelKind, purpose: str) -> Artifact:
-    """One model fitted on one histories directory."""
+def validation(night: Night, snapshot: Artifact, cut: date, name: str) -> Artifact | None:
+    """The last ``train.validation_days`` before the cut, as a training set that ends before them; None: none are set."""
+    days = night.config.train.validation_days
+    if days is None:
+        return None
+    earlier = cut - timedelta(days=days)
+    with night.step(f"validation ({name}, {days} days to {cut})"):
+        out = night.folder / "histories" / f"{name}-validation"
+        build_histories(snapshot.open(), earlier, night.config.histories, night.as_of, out)
+        return Artifact.of(learn.write_validation(snapshot.open(), out, earlier, cut))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def train(night: Night, histories: Artifact, kind: ModelKind, purpose: str, held_out: Artifact | None) -> Artifact:
+    """One model fitted on one histories directory; epochs chosen on ``held_out`` where it is given."""
     with night.step(f"train {kind} ({purpose})"):
         out = night.folder / "models" / f"{kind}-{purpose}"
-        return Artifact.of(learn.train_model(night.config, kind, histories.open(), out))
+        earlier = None if held_out is None else held_out.open()
+        return Artifact.of(learn.train_model(night.config, kind, histories.open(), out, earlier, resume=night.resumed))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

@@ -158,7 +158,11 @@ class Faithfulness:
 
 @dataclass(frozen=True)
 class TrainingEvidence:
-    """One fit. ``curve`` columns: ``step`` i64, ``epoch`` i64, ``learning_rate`` f64, ``loss`` f64."""
+    """One fit. ``curve`` columns: ``step`` i64, ``epoch`` i64, ``learning_rate`` f64, ``loss`` f64; no row: closed form.
+
+    Optional: ``fit`` str (``final``, or ``validating`` for the fit that chose the number of epochs) and ``validation`` f64
+    (NDCG@10 on the validation slice, at the last step of each epoch of the validating fit).
+    """
 
     model: str
     curve: pl.DataFrame
@@ -195,6 +199,8 @@ class Evidence:
     counts: tuple[Count, ...]
 
     ranking: RankingEvidence | Absent
+    sufficiency: pl.DataFrame | Absent
+    """Interactions per customer by band, as :func:`reports.sufficiency.sufficiency` returns it."""
 
     contracts: tuple[Mapping[str, Any], ...] | Absent
     """The list in ``contracts/verdicts.json``: one mapping a table, the fields of a TableVerdict."""

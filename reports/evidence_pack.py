@@ -19,13 +19,14 @@ from reports.contracts import table_summaries, write_contracts_page
 from reports.evidence import Absent, Evidence, RankingEvidence
 from reports.pages import write_page
 from reports.regimes import regime_svg, spells
+from reports.sufficiency import accuracy_by_band, sentence
 from reports.training import fit_facts, write_training_page
 
 KIND_NAMES = {
     "all": "All customers",
     "customer_type": "Customer type",
     "risk_level": "Risk level",
-    "history_length": "Assets in the history",
+    "history_length": "Interactions in the history",
 }
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
@@ -33,6 +34,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "recommendations": ("customer", "rank", "asset_id", "asset_name", "score", "reason"),
     "exclusions": ("rule_id", "reason", "candidates", "customers"),
     "regimes": ("date", "regime", "level"),
+    "sufficiency": ("band", "level", "customers", "share", "interactions"),
 }
 
 
@@ -60,6 +62,13 @@ def write_evidence(directory: Path, evidence: Evidence) -> Path:
     if not isinstance(evidence.training, Absent):
         values["fits"] = tuple(fit_facts(fit) for fit in evidence.training)
         pages["training"] = write_training_page(evidence.training, directory / "training.html").name
+    if not isinstance(evidence.sufficiency, Absent):
+        values["sufficiency_said"] = sentence(evidence.sufficiency)
+        values["sufficiency"], values["sufficiency_models"] = evidence.sufficiency.to_dicts(), []
+        if not isinstance(evidence.ranking, Absent):
+            by_band = accuracy_by_band(evidence.sufficiency, evidence.ranking.summary, evidence.ranking.protocol.cutoff)
+            values["sufficiency"] = by_band.to_dicts()
+            values["sufficiency_models"] = evidence.ranking.summary["model"].unique(maintain_order=True).to_list()
     values["sample"] = _by_customer(evidence.recommendations)
     values["regime_picture"], values["spells"] = Markup(""), ()
     if not isinstance(evidence.regimes, Absent):
@@ -73,12 +82,12 @@ FEWEST_CUSTOMERS = 20
 """Below this many customers a bootstrap interval is too narrow to be believed, and the page draws no conclusion."""
 
 
-def standing(row: Mapping[str, Any], baseline: str) -> str:
+def standing(row: Mapping[str, Any], baseline: str, gain: str = "ndcg_gain") -> str:
     """How a model stands against the baseline, in words that its interval and its number of customers allow."""
     if row["n_customers"] < FEWEST_CUSTOMERS:
         return "too few customers to say"
-    low, high = row["ndcg_gain_low"], row["ndcg_gain_high"]
-    if row["ndcg_gain"] is None or low is None or high is None:
+    low, high = row[f"{gain}_low"], row[f"{gain}_high"]
+    if row[gain] is None or low is None or high is None:
         return f"not compared with {baseline}"
     if low > 0:
         return f"above {baseline}"
@@ -121,7 +130,10 @@ def _ranking(ranking: RankingEvidence) -> dict[str, Any]:
     segment."""
     k = ranking.protocol.cutoff
     everybody = ranking.summary.filter(pl.col("segment_kind") == "all").sort(f"ndcg_at_{k}", descending=True)
-    models = [row | {"standing": standing(row, ranking.baseline)} for row in everybody.iter_rows(named=True)]
+    models = [
+        row | {"standing": standing(row, ranking.baseline), "ease_standing": standing(row, "EASE", "ease_gain")}
+        for row in everybody.iter_rows(named=True)
+    ]
     served = ranking.summary.filter((pl.col("segment_kind") != "all") & (pl.col("model") == ranking.served_model))
     base = ranking.summary.filter(pl.col("model") == ranking.baseline)
     segments = served.join(

@@ -36,13 +36,15 @@ from reports.intervals import bootstrap_mean
 
 HISTORY_BANDS: tuple[tuple[str, int, int | None], ...] = (
     ("0", 0, 0),
-    ("1", 1, 1),
-    ("2-4", 2, 4),
+    ("1-4", 1, 4),
     ("5-9", 5, 9),
     ("10-49", 10, 49),
-    ("50+", 50, None),
+    ("50-99", 50, 99),
+    ("100-499", 100, 499),
+    ("500-4999", 500, 4999),
+    ("5000+", 5000, None),
 )
-"""Name, least and greatest number of assets in the history (both included)."""
+"""Name, least and greatest number of interactions in the history (both included)."""
 
 POPULARITY: Final = "popularity"
 EASE: Final = "ease"
@@ -114,7 +116,7 @@ def coverage(top: pl.DataFrame, *, n_items: int, k: int = 10) -> float:
 
 
 def history_band(length: pl.Expr) -> pl.Expr:
-    """The name of the band that a history length (number of assets) falls in."""
+    """The name of the band that a history length (number of interactions) falls in."""
     bands = [
         pl.when(length >= least if greatest is None else length.is_between(least, greatest)).then(pl.lit(name))
         for name, least, greatest in HISTORY_BANDS
@@ -142,8 +144,8 @@ def summarise(
     Returns one row a model and segment: ``model, segment_kind, segment, n_customers, n_relevant,
     n_candidates`` (mean of a customer), ``ndcg_at_k, hit_at_k, recall_at_k`` (k in cutoffs), ``auc, mrr,
     coverage_at_K``, and for NDCG at the largest cut-off K the 95 % interval over customers
-    (``ndcg_at_K_low/_high``) and the paired gain over the baseline (``ndcg_gain``, ``ndcg_gain_low/_high``;
-    null for the baseline itself or where it is not given). The kind of the first rows is ``all``.
+    (``ndcg_at_K_low/_high``), the paired gain over the baseline (``ndcg_gain``, ``ndcg_gain_low/_high``; null for the
+    baseline itself or where it is not given) and the same over EASE (``ease_gain...``). The kind of the first rows is ``all``.
 
     Raises ValueError where two models were not scored on the same customers and items.
     """
@@ -152,7 +154,7 @@ def summarise(
     _same_question(rankings)
     k = max(cutoffs)
     tables = {name: per_customer(ranking.relevant, cutoffs=cutoffs) for name, ranking in rankings.items()}
-    base = tables.get(baseline)
+    rivals = {"ndcg_gain": baseline, "ease_gain": EASE}
     rows: list[dict[str, object]] = []
     for kind, segment, members in _segments(next(iter(tables.values())), customers):
         for name, table in tables.items():
@@ -175,12 +177,13 @@ def summarise(
             row |= {"auc": inside["auc"].mean(), "mrr": inside["mrr"].mean()}
             row[f"coverage_at_{k}"] = coverage(top, n_items=n_items, k=k)
             row |= {f"ndcg_at_{k}_low": low, f"ndcg_at_{k}_high": high}
-            gain: tuple[float | None, float | None, float | None] = (None, None, None)
-            if base is not None and name != baseline:
-                paired = inside.join(base, on="customer", how="left", suffix="_base", maintain_order="left")
-                difference = (paired[f"ndcg_at_{k}"] - paired[f"ndcg_at_{k}_base"]).to_numpy()
-                gain = bootstrap_mean(difference, resamples=resamples, seed=(seed, stream))
-            row |= dict(zip(("ndcg_gain", "ndcg_gain_low", "ndcg_gain_high"), gain, strict=True))
+            for column, rival in rivals.items():
+                gain: tuple[float | None, float | None, float | None] = (None, None, None)
+                if rival in tables and name != rival:
+                    paired = inside.join(tables[rival], on="customer", how="left", suffix="_base", maintain_order="left")
+                    difference = (paired[f"ndcg_at_{k}"] - paired[f"ndcg_at_{k}_base"]).to_numpy()
+                    gain = bootstrap_mean(difference, resamples=resamples, seed=(seed, stream))
+                row |= dict(zip((column, f"{column}_low", f"{column}_high"), gain, strict=True))
             rows.append(row)
     return pl.DataFrame(rows, schema=_summary_schema(cutoffs))
 
@@ -192,7 +195,8 @@ def _summary_schema(cutoffs: tuple[int, ...]) -> dict[str, type[pl.DataType]]:
     last = ("auc", "mrr", f"coverage_at_{k}", f"ndcg_at_{k}_low", f"ndcg_at_{k}_high")
     schema: dict[str, type[pl.DataType]] = dict.fromkeys(text, pl.String)
     schema |= {"n_customers": pl.Int64, "n_relevant": pl.Int64, "n_candidates": pl.Float64}
-    schema |= dict.fromkeys((*metrics, *last, "ndcg_gain", "ndcg_gain_low", "ndcg_gain_high"), pl.Float64)
+    gains = [f"{column}{end}" for column in ("ndcg_gain", "ease_gain") for end in ("", "_low", "_high")]
+    schema |= dict.fromkeys((*metrics, *last, *gains), pl.Float64)
     return schema
 
 

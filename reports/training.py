@@ -24,16 +24,35 @@ def thinned(curve: pl.DataFrame, points: int = MOST_POINTS) -> pl.DataFrame:
     return curve.filter((row % stride == 0) | (row == pl.len() - 1))
 
 
+def of_fit(curve: pl.DataFrame, fit: str) -> pl.DataFrame:
+    """The rows of one fit; a curve that does not say is all ``final``."""
+    if "fit" not in curve.columns:
+        return curve if fit == "final" else curve.clear()
+    return curve.filter(pl.col("fit") == fit)
+
+
+def validation_curve(curve: pl.DataFrame) -> pl.DataFrame:
+    """``epoch`` (from 0), ``validation``: NDCG@10 on the validation slice after each epoch; no row without a slice."""
+    if "validation" not in curve.columns:
+        return pl.DataFrame(schema={"epoch": pl.Int64, "validation": pl.Float64})
+    return of_fit(curve, "validating").drop_nulls("validation").select("epoch", "validation").sort("epoch")
+
+
 def fit_facts(fit: TrainingEvidence) -> dict[str, Any]:
-    """Steps, epochs, first and last epoch's mean loss, greatest learning rate of one fit."""
-    epochs = fit.curve.group_by("epoch").agg(pl.col("loss").mean()).sort("epoch")
+    """Steps, epochs, first and last epoch's mean loss, greatest learning rate of one fit; how its epochs were chosen."""
+    final, validation = of_fit(fit.curve, "final"), validation_curve(fit.curve)
+    epochs = final.group_by("epoch").agg(pl.col("loss").mean()).sort("epoch")
+    best = validation["validation"].arg_max() if validation.height else None
     return {
         "model": fit.model,
-        "steps": fit.curve.height,
+        "steps": final.height,
         "epochs": epochs.height,
         "first_loss": epochs["loss"][0] if epochs.height else None,
         "last_loss": epochs["loss"][-1] if epochs.height else None,
-        "peak_rate": fit.curve["learning_rate"].max(),
+        "peak_rate": final["learning_rate"].max(),
+        "validated": validation.height,
+        "best_validation": None if best is None else validation["validation"][best],
+        "best_epoch": None if best is None else best + 1,
         "settings": fit.settings,
     }
 
@@ -50,14 +69,17 @@ def _chart(fit: TrainingEvidence, div_id: str) -> Any:
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    curve = thinned(fit.curve)
-    steps = curve["step"].to_list()
-    drawing = make_subplots(rows=1, cols=2, subplot_titles=("Loss", "Learning rate"), horizontal_spacing=0.1)
+    curve, validation = thinned(of_fit(fit.curve, "final")), validation_curve(fit.curve)
+    titles = ("Loss", "Learning rate") + (("Validation: NDCG@10",) if validation.height else ())
+    drawing = make_subplots(rows=1, cols=len(titles), subplot_titles=titles, horizontal_spacing=0.1)
     line = {"color": "#1f5a8a", "width": 1.5}
-    for column, name in ((1, "loss"), (2, "learning_rate")):
-        trace = go.Scatter(x=steps, y=curve[name].to_list(), mode="lines", line=line, name=name)
-        drawing.add_trace(trace, row=1, col=column)
-        drawing.update_xaxes(title_text="step", row=1, col=column, gridcolor="#e5e9ee")
+    panels = [("step", curve["step"], curve["loss"]), ("step", curve["step"], curve["learning_rate"])]
+    if validation.height:
+        panels.append(("epoch", validation["epoch"] + 1, validation["validation"]))
+    for column, (axis, across, up) in enumerate(panels, start=1):
+        mode = "lines" if axis == "step" else "lines+markers"
+        drawing.add_trace(go.Scatter(x=across.to_list(), y=up.to_list(), mode=mode, line=line, name=up.name), row=1, col=column)
+        drawing.update_xaxes(title_text=axis, row=1, col=column, gridcolor="#e5e9ee")
         drawing.update_yaxes(rangemode="tozero", row=1, col=column, gridcolor="#e5e9ee", exponentformat="e")
     drawing.update_layout(
         height=320,

@@ -34,6 +34,15 @@ def test_a_bad_setting_exits_with_2_and_the_fields_name_before_anything_starts(t
     assert not (tmp_path / "home").exists()
 
 
+def test_resume_takes_no_other_settings_and_names_what_is_not_there(tmp_path: Path) -> None:
+    done = nightfolio("train", "--resume", "2024-06-28-01", "--set", "train.epochs=3", home=tmp_path)
+    assert done.returncode == 2
+    assert "--resume goes on with the settings of the run it names" in done.stderr
+    done = nightfolio("train", "--resume", "2024-06-28-01", home=tmp_path)
+    assert done.returncode == 2
+    assert "no run '2024-06-28-01'" in done.stderr
+
+
 def test_settings_lists_every_field_with_its_bounds(tmp_path: Path) -> None:
     done = nightfolio("settings", home=tmp_path)
     assert "train.epochs" in done.stdout
@@ -72,8 +81,11 @@ def test_a_night_ends_by_saying_what_it_did_and_where(published: tuple[Path, str
     home, printed = published
     assert "as of 2024-06-28" in printed
     assert "customers got" in printed
-    for model in ("popularity", "attention_cf", "transformer"):
+    for model in ("popularity", "ease", "attention_cf", "transformer"):
         assert model in printed
+    assert "gain over EASE" in printed
+    assert "attention_cf does not beat EASE" in printed
+    assert "have fewer than 50 (the minimum is 50 to 100)" in printed
     for name in ("recommendations.csv", "recommendations.parquet", "evidence/index.html"):
         path = home / "published" / "2024-06-28-01" / name
         assert str(path) in printed.replace("\n", "")
@@ -90,6 +102,7 @@ def test_show_runs_evaluate_and_explain_read_the_run(published: tuple[Path, str]
     assert again.returncode == 0, again.stderr
     assert "scored again from the stored weights: equal to the recorded metrics" in again.stdout
     assert "risk_level balanced" in again.stdout
+    assert "NDCG@10 by band" in again.stdout
     rows = pl.read_parquet(home / "published" / "CURRENT" / "recommendations.parquet").filter(
         pl.col("model_id") == "attention_cf"
     )

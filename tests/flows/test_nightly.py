@@ -83,6 +83,17 @@ def test_the_golden_run(run: Path) -> None:
     assert {name: facts[name] for name in golden} == golden
 
 
+def test_the_evidence_says_what_is_not_above_ease_and_how_much_data_there_is(run: Path) -> None:
+    text = (run / "evidence" / "index.html").read_text(encoding="utf-8")
+    metrics = pl.read_parquet(run / "evaluation" / "metrics.parquet").filter(pl.col("segment_kind") == "all")
+    assert metrics["model"].to_list()[:2] == ["popularity", "ease"]
+    assert "Accuracy against EASE" in text
+    assert "below EASE" in text
+    bands = pl.read_parquet(run / "evaluation" / "sufficiency.parquet")
+    assert bands["customers"].sum() == pl.read_parquet(run / "histories" / "past" / "customers.parquet").height
+    assert "the minimum is 50 to 100" in text
+
+
 def test_rows_are_conserved(run: Path) -> None:
     verdicts = json.loads((run / "contracts" / "verdicts.json").read_text())
     for verdict in verdicts:

@@ -25,11 +25,12 @@ from reports.evidence import (
     Verdict,
 )
 from reports.ranking import summarise
+from reports.sufficiency import sufficiency
 from tests.reports.test_ranking import random_models
 
 SECTIONS = (
     *("ranking", "contracts", "reconciliation", "recommendations", "exclusions", "attention", "faithfulness"),
-    *("training", "drift", "regimes", "files", "timings", "config", "packages"),
+    *("sufficiency", "training", "drift", "regimes", "files", "timings", "config", "packages"),
 )
 """The sections that may be absent."""
 
@@ -101,6 +102,7 @@ def evidence(**sections: Any) -> Evidence:
         ),
         "counts": (Count("Customers", 12345),),
         "ranking": RankingEvidence(protocol(), summarise(random_models(), customers, n_items=30), "better"),
+        "sufficiency": sufficiency(pl.Series([0, 3, 7, 60])),
         "contracts": (verdict_of("prices", rule("type"), rule("close_positive", "quarantine", 2)),),
         "reconciliation": pl.DataFrame({"kind": ["equal"], "pairs": [41]}),
         "recommendations": lines(),

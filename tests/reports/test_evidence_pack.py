@@ -13,7 +13,9 @@ import pytest
 
 from reports.evidence import Absent, AttentionEvidence, Evidence, FileFact, TrainingEvidence, Verdict
 from reports.evidence_pack import metric_name, standing, write_evidence
+from reports.ranking import summarise
 from tests.reports.example import SECTIONS, evidence, lines, rule, verdict_of
+from tests.reports.test_ranking import random_models
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "rect", "polyline"}
 
@@ -245,6 +247,36 @@ def test_standing_in_words() -> None:
     assert words(0.0, 0.1) == "not distinguishable from popularity"
     assert words(0.01, 0.2, n=19) == "too few customers to say"
     assert words(None, None) == "not compared with popularity"
+
+
+def test_a_model_that_does_not_beat_ease_says_so(tmp_path: Path) -> None:
+    bundle = evidence()
+    assert not isinstance(bundle.ranking, Absent)
+    models = random_models()
+    rivals = summarise({**models, "ease": models["better"]}, None, n_items=30)
+    text = index_of(tmp_path, evidence(ranking=replace(bundle.ranking, summary=rivals, served_model="popularity")))
+    assert "the linear rival" in text
+    strong = summarise({**models, "ease": models["popularity"]}, None, n_items=30)
+    assert "above EASE" in index_of(tmp_path, evidence(ranking=replace(bundle.ranking, summary=strong)))
+    same = models["popularity"]
+    weak = summarise({"popularity": same, "better": same, "ease": models["better"]}, None, n_items=30)
+    assert "below EASE" in index_of(tmp_path, evidence(ranking=replace(bundle.ranking, summary=weak)))
+    assert_sound(tmp_path)
+
+
+def test_sufficiency_is_a_table_and_a_sentence(tmp_path: Path) -> None:
+    text = index_of(tmp_path, evidence())
+    assert "75.0 % of 4 customers have fewer than 50 (the minimum is 50 to 100)" in text
+    assert "below the minimum" in text
+
+
+def test_a_closed_form_model_has_no_curves_and_says_so(tmp_path: Path) -> None:
+    full = evidence()
+    assert not isinstance(full.training, Absent)
+    index_of(tmp_path, evidence(training=(TrainingEvidence("ease", full.training[0].curve.clear()),)))
+    assert_sound(tmp_path)
+    assert "closed form: no steps" in (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "no curves" in (tmp_path / "training.html").read_text(encoding="utf-8")
 
 
 def test_metric_names() -> None:

@@ -12,7 +12,7 @@ from reports.attention import _ink, _rgb, heatmap_svg, luminance, mean_weights
 from reports.evidence import TrainingEvidence
 from reports.pages import script_data
 from reports.regimes import regime_svg, spells
-from reports.training import fit_facts, thinned
+from reports.training import fit_facts, thinned, validation_curve
 
 
 def test_weights_are_averaged_over_candidates_and_sum_to_one() -> None:
@@ -99,6 +99,17 @@ def test_fit_in_numbers() -> None:
     assert (facts["steps"], facts["epochs"], facts["peak_rate"]) == (20, 2, pytest.approx(0.019))
     assert (facts["first_loss"], facts["last_loss"]) == (pytest.approx(4.955), pytest.approx(4.855))
     assert fit_facts(TrainingEvidence("m", curve(0)))["last_loss"] is None
+
+
+def test_a_fit_that_chose_its_epochs_says_so() -> None:
+    asked = [None] * 9 + [0.1] + [None] * 9 + [0.3] + [None] * 9 + [0.2]
+    tried = curve(30).with_columns(fit=pl.lit("validating"), validation=pl.Series(asked))
+    kept = curve(20).with_columns(fit=pl.lit("final"), validation=pl.lit(None, pl.Float64))
+    facts = fit_facts(TrainingEvidence("m", pl.concat([tried, kept])))
+    assert (facts["steps"], facts["epochs"]) == (20, 2)
+    assert (facts["validated"], facts["best_epoch"], facts["best_validation"]) == (3, 2, 0.3)
+    assert fit_facts(TrainingEvidence("m", kept))["validated"] == 0
+    assert validation_curve(tried)["validation"].to_list() == [0.1, 0.3, 0.2]
 
 
 def test_script_data_cannot_leave_its_script() -> None:

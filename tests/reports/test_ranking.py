@@ -146,7 +146,7 @@ def test_summary_of_all_and_of_segments() -> None:
     risks = summary.filter((pl.col("segment_kind") == "risk_level") & (pl.col("model") == "better"))
     assert risks["segment"].to_list() == ["balanced", "income", "unknown"]
     bands = summary.filter((pl.col("segment_kind") == "history_length") & (pl.col("model") == "better"))
-    assert bands["segment"].to_list() == ["0", "1", "2-4", "5-9", "10-49", "50+"]
+    assert bands["segment"].to_list() == ["0", "1-4", "5-9", "10-49", "50-99"]
     for kind in (risks, bands):
         assert kind["n_customers"].sum() == 80
         mean = (kind["ndcg_at_10"] * kind["n_customers"]).sum() / 80
@@ -190,6 +190,18 @@ def test_nothing_to_score_gives_an_empty_row_not_a_crash() -> None:
 
 
 def test_history_bands() -> None:
-    lengths = pl.DataFrame({"n": [0, 1, 2, 4, 5, 9, 10, 49, 50, 5000, None, -1]})
-    expected = ["0", "1", "2-4", "2-4", "5-9", "5-9", "10-49", "10-49", "50+", "50+", "unknown", "unknown"]
+    lengths = pl.DataFrame({"n": [0, 1, 4, 5, 9, 10, 49, 50, 99, 100, 499, 500, 4999, 5000, None, -1]})
+    expected = ["0", "1-4", "1-4", "5-9", "5-9", "10-49", "10-49", "50-99", "50-99", "100-499", "100-499"]
+    expected += ["500-4999", "500-4999", "5000+", "unknown", "unknown"]
     assert lengths.select(history_band(pl.col("n"))).to_series().to_list() == expected
+
+
+def test_the_gain_over_ease_is_paired_and_ease_has_none() -> None:
+    models = random_models()
+    summary = summarise({**models, "ease": models["popularity"]}, None, n_items=30)
+    rows = {row["model"]: row for row in summary.iter_rows(named=True)}
+    assert rows["ease"]["ease_gain"] is None
+    assert rows["popularity"]["ease_gain"] == 0.0
+    assert rows["better"]["ease_gain"] == rows["better"]["ndcg_gain"]
+    assert rows["better"]["ease_gain_low"] > 0
+    assert summarise(models, None, n_items=30)["ease_gain"].to_list() == [None, None]
