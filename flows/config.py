@@ -19,7 +19,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from data_contracts.errors import ConfigError
-from lightning_modules.settings import DecayShape, ModelKind, RegimeMode
+from lightning_modules.settings import DecayShape, Loss, ModelKind, RegimeMode
 
 PRESETS = Path(__file__).parent / "presets"
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -159,6 +159,14 @@ class TrainConfig(Section):
         90.0, gt=0, description="A purchase this old counts half as much as a target; unset: all count alike."
     )
 
+    loss: Loss = Field(
+        "softmax", description="Of models that score by inner product (transformer, gru4rec); the others have their own."
+    )
+    negatives: int = Field(256, ge=1, le=100_000, description="Items drawn a batch, for losses other than the full softmax.")
+    negatives_power: float = Field(
+        0.0, ge=0, le=2, description="A negative is drawn in proportion to (1 + buyers) to this power: 0 all alike."
+    )
+    gbce_calibration: Share = Field(0.75, description="gbce only: 0 is plain binary cross-entropy, 1 undoes the sampling.")
     validation_days: Days | None = Field(
         None,
         description="Last days before the cut that choose how many epochs to train; unset: train.epochs, no early stopping.",

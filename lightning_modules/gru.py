@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_modules.chunked_softmax import chunked_cross_entropy
 from lightning_modules.covisits import covisit_vectors
 from lightning_modules.dropout import PooledDropout
 from lightning_modules.examples import TrainingBatch, owned_columns
 from lightning_modules.features import FeatureMap, StandardisedFeatures
 from lightning_modules.histories import Histories, HistoryBatch
+from lightning_modules.objective import Questions, full_softmax
 from lightning_modules.popularity import log_popularity
 from lightning_modules.ranker import Examples, no_attention
 from lightning_modules.settings import ModelSpec
@@ -70,21 +70,24 @@ class GRU4Rec(nn.Module):
             table = table + F.pad(features, (0, 0, 1, 0))
         return table if self.spec.cosine_scale is None else F.normalize(table, dim=1)
 
-    def loss(self, batch: TrainingBatch) -> Tensor:
+    def questions(self, batch: TrainingBatch) -> Questions:
         table = self.item_table()
         # Position p has read the start token and events 0 .. p - 1, and is asked for event p; of L + 1 the last is not asked.
         hidden = self._read(batch.history, table)[:, :-1]
         owner, places = torch.nonzero(batch.weights > 0, as_tuple=True)  # the T real targets
         asked = hidden[owner, places]  # [T, D]
-        return chunked_cross_entropy(
+        return Questions(
             asked.to(torch.bfloat16) if self.spec.precision == "bfloat16" else asked,
             table[1:],
+            self.bias,
             batch.targets[owner, places],
             batch.weights[owner, places],
-            bias=self.bias,
-            excluded=owned_columns(batch.owned, self.n_items) if self.spec.exclude_owned else None,
-            owner=owner,
+            owner,
+            owned_columns(batch.owned, self.n_items) if self.spec.exclude_owned else None,
         )
+
+    def loss(self, batch: TrainingBatch) -> Tensor:
+        return full_softmax(self.questions(batch))
 
     def score(self, batch: HistoryBatch) -> Tensor:
         """[B, N]."""

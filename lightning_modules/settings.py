@@ -21,6 +21,7 @@ ModelKind = Literal[
     "bpr_mf",
     "gru4rec",
 ]
+Loss = Literal["softmax", "sampled_softmax", "gbce", "bpr"]
 KINDS: tuple[ModelKind, ...] = get_args(ModelKind)
 ItemStart = Literal["random", "covisits"]
 Norm = Literal["pre", "post"]
@@ -121,6 +122,10 @@ class TrainSettings:
     decay: Decay = "linear"
     floor: float = 0.01  # the last step's rate, as a fraction of base_lr
     recency_half_life_days: float | None = 90.0  # a purchase this old counts half as much as a target; None: all alike
+    loss: Loss = "softmax"  # of models that score by inner product (transformer, gru4rec); the others have their own
+    negatives: int = 256  # drawn a batch, for the losses other than the full softmax
+    negatives_power: float = 0.0  # a negative is drawn in proportion to (1 + buyers) to this power: 0 all alike
+    gbce_calibration: float = 0.75  # gbce only: 0 is plain binary cross-entropy, 1 undoes the sampling altogether
     patience: int = 3  # epochs without a better NDCG@10 on the validation slice, where there is one, that end the fit
     seed: int = 0
     threads: int = 2  # torch's CPU threads: a different number gives different last bits
@@ -134,6 +139,10 @@ class TrainSettings:
         _check("floor", self.floor, 0 < self.floor <= 1, "above 0, at most 1")
         half_life = self.recency_half_life_days
         _check("recency_half_life_days", half_life, half_life is None or half_life > 0, "above 0, or none")
+        _check("loss", self.loss, self.loss in get_args(Loss), f"one of {', '.join(get_args(Loss))}")
+        _check("negatives", self.negatives, 1 <= self.negatives <= 100_000, "1 to 100000")
+        _check("negatives_power", self.negatives_power, 0 <= self.negatives_power <= 2, "0 to 2")
+        _check("gbce_calibration", self.gbce_calibration, 0 <= self.gbce_calibration <= 1, "0 to 1")
         _check("patience", self.patience, 1 <= self.patience <= 10_000, "1 to 10000")
         _check("seed", self.seed, 0 <= self.seed < 2**31, "0 to 2147483647")
         _check("threads", self.threads, 1 <= self.threads <= 1024, "1 to 1024")

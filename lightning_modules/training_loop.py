@@ -24,6 +24,7 @@ from lightning_modules.examples import POOL_BATCHES, LengthBuckets, PurchaseExam
 from lightning_modules.family import FAMILY
 from lightning_modules.histories import ARROW_FILES, Histories
 from lightning_modules.module import LogRow, RankerModule
+from lightning_modules.objective import draw_chances
 from lightning_modules.ranker import Ranker
 from lightning_modules.settings import ModelSpec, TrainSettings, as_json
 
@@ -77,7 +78,8 @@ def train_epochs(
         examples.owned = spec.exclude_owned
     pool = 1 if FAMILY[spec.kind].packed else POOL_BATCHES
     batches = LengthBuckets(examples.lengths, examples.chances, settings.batch_size, settings.seed, pool)
-    module = RankerModule(model, settings, len(batches) * settings.epochs)
+    chances = draw_chances(histories, settings.negatives_power)
+    module = RankerModule(model, settings, len(batches) * settings.epochs, chances)
     identity = _identity(spec, settings, histories, purpose)
     last = out / "last" / "checkpoint.safetensors"
     done = _resumable(last, identity) if resume else None

@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_modules.chunked_softmax import chunked_cross_entropy
 from lightning_modules.covisits import covisit_vectors
 from lightning_modules.dropout import PooledDropout
 from lightning_modules.examples import TrainingBatch, owned_columns
 from lightning_modules.features import FeatureMap, StandardisedFeatures
 from lightning_modules.histories import Histories, HistoryBatch
+from lightning_modules.objective import Questions, full_softmax
 from lightning_modules.packed import Packing
 from lightning_modules.packed_attention import packed_attention, packed_weights
 from lightning_modules.popularity import log_popularity
@@ -137,7 +137,7 @@ class CausalTransformer(nn.Module):
             table = table + F.pad(features, (0, 0, 1, 0))
         return table if self.spec.cosine_scale is None else F.normalize(table, dim=1)
 
-    def loss(self, batch: TrainingBatch) -> Tensor:
+    def questions(self, batch: TrainingBatch) -> Questions:
         table = self.item_table()
         # Row p of a customer reads the start token and events 0 .. p - 1, and asks for event p.
         hidden, packing = self.encode(batch.history, table, drop_last=True)  # [T, D]
@@ -147,15 +147,11 @@ class CausalTransformer(nn.Module):
         asked = torch.nonzero(weights > 0).flatten()
         if len(asked) < ENOUGH_ASKED * len(weights):  # else what is not asked for just weighs nothing
             hidden, targets, weights, owner = (values.index_select(0, asked) for values in (hidden, targets, weights, owner))
-        return chunked_cross_entropy(
-            hidden,
-            table[1:],
-            targets,
-            weights,
-            bias=self.bias,
-            excluded=owned_columns(batch.owned, self.n_items) if self.spec.exclude_owned else None,
-            owner=owner,
-        )
+        owned = owned_columns(batch.owned, self.n_items) if self.spec.exclude_owned else None
+        return Questions(hidden, table[1:], self.bias, targets, weights, owner, owned)
+
+    def loss(self, batch: TrainingBatch) -> Tensor:
+        return full_softmax(self.questions(batch))
 
     def score(self, batch: HistoryBatch) -> Tensor:
         """[B, N]."""
