@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: nightly test lint setup clean
+.PHONY: nightly test lint setup clean bench-peers
 nightly: $(READY)
 	$(BIN)/nightfolio nightly
 
@@ -23,5 +23,17 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
+# The other SASRecs of `nightfolio bench speed`, each in an environment of its own: no part of the product needs them.
+bench-peers: .venv-peers-rectools/.ready .venv-peers-replay/.ready
+
+.venv-peers-rectools/.ready: PEER := rectools[torch]==0.19.0
+.venv-peers-replay/.ready: PEER := replay-rec[torch]==0.22.0
+.venv-peers-%/.ready:
+	$(PYTHON) -m venv $(@D)
+	grep '^torch==' requirements.lock > $(@D)/constraints.txt
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $(@D)/constraints.txt
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -c $(@D)/constraints.txt "$(PEER)"
+	touch $@
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-peers-*
