@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lightning_modules.examples import owned_columns
 from lightning_modules.histories import Histories, HistoryBatch
+from lightning_modules.topk import top_k
 
 Integers = npt.NDArray[np.integer[Any]]
 Scorer = Callable[[HistoryBatch], Tensor]
@@ -123,13 +124,7 @@ def _rank_batch(
 
 def top_columns(scores: Tensor, candidate: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Columns [B, k] of the k best candidates (score falling, then item), and which of them are real [B, k]."""
-    k = min(k, scores.shape[1])
-    if k == 0:
-        none = torch.zeros(len(scores), 0, dtype=torch.int64, device=scores.device)
-        return none, none.bool()
-    masked = scores.masked_fill(~candidate, -torch.inf)
-    # A stable sort, not topk: equal scores must come in the order of the items, on every machine.
-    order = torch.sort(masked, dim=1, descending=True, stable=True).indices[:, :k]
+    _, order = top_k(scores.masked_fill(~candidate, -torch.inf), k)
     return order, torch.gather(candidate, 1, order)
 
 

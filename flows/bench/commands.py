@@ -40,3 +40,15 @@ def speed(
         threads=threads,
         say=typer.echo,
     )
+
+
+@bench.command()
+def scoring(
+    customers: Annotated[int, typer.Option(min=1)] = 1_000_000,
+    items: Annotated[int, typer.Option(min=11)] = 10_000,
+    threads: Annotated[int, typer.Option(min=1)] = 2,
+) -> None:
+    """Top 10 of a catalogue for many customers, as a multiple of a bare product and top-k."""
+    from flows.bench.scoring import bench_scoring
+
+    bench_scoring(customers, items, threads=threads, say=typer.echo)
