@@ -103,6 +103,9 @@ class ModelConfig(Section):
     )
     mlp_dim: int = Field(32, ge=1, le=4096, description="sequential_attention: hidden width over (context, item).")
     feature_dim: int = Field(16, ge=1, le=1024, description="portfolio_attention: width of a feature group's vector.")
+    horizon_days: Days = Field(164, description="signal_attention: how far ahead the question looks, asked on past days.")
+    anchors: int = Field(8, ge=1, le=1000, description="signal_attention: past days that are asked on.")
+    anchor_spacing_days: Days = Field(30, description="signal_attention.")
     norm: Literal["pre", "post"] = Field("pre", description="Transformer: LayerNorm before a part, or after its sum.")
     positions: Literal["sinusoidal", "learned", "none"] = Field("sinusoidal", description="Transformer.")
     temporal_decay: Literal["none", "learned"] = Field(

@@ -22,6 +22,7 @@ from lightning_modules.portfolio_attention import PortfolioAttention
 from lightning_modules.ranker import Ranker
 from lightning_modules.sequential_attention import SequentialAttention
 from lightning_modules.settings import ModelKind, ModelSpec
+from lightning_modules.signal_attention import SignalAttention
 from lightning_modules.transformer import CausalTransformer
 
 Speaks = Literal["attention", "contribution", "none"]
@@ -51,6 +52,7 @@ FAMILY: dict[ModelKind, Member] = {
     "ease": Member(EASE, speaks="contribution", reads_all=True),
     "bpr_mf": Member(MatrixFactorisation, speaks="none", of_customers=True),
     "gru4rec": Member(GRU4Rec, speaks="none"),
+    "signal_attention": Member(SignalAttention, speaks="contribution", reads_all=True),
 }
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from lightning_modules.examples import TrainingBatch
 from lightning_modules.histories import Histories, HistoryBatch
 
-Examples = Literal["purchases", "sequences", "none"]
+Examples = Literal["purchases", "sequences", "anchors", "none"]
 
 
 @runtime_checkable

@@ -20,6 +20,7 @@ ModelKind = Literal[
     "ease",
     "bpr_mf",
     "gru4rec",
+    "signal_attention",
 ]
 Loss = Literal["softmax", "sampled_softmax", "gbce", "bpr"]
 KINDS: tuple[ModelKind, ...] = get_args(ModelKind)
@@ -53,6 +54,9 @@ class ModelSpec:
     knn_shrinkage: float = 10.0  # item_knn only: added to the cosine's denominator, in customers
     ease_ridge: float = 250.0  # ease only: the L2 penalty, in customers
     bpr_ridge: float = 1e-4  # bpr_mf only: L2 penalty on the vectors of an example
+    horizon_days: int = 164  # signal_attention only: how far ahead the question looks, asked on past days
+    anchors: int = 8  # signal_attention only: past days that are asked on
+    anchor_spacing_days: int = 30  # signal_attention only
     # transformer and gru4rec only, from here on
     cosine_scale: float | None = None  # a score is this times a cosine instead of an inner product; None: it is not
     item_features: bool = True  # an item's vector is learned plus what its features say; False: learned only
@@ -96,6 +100,9 @@ class ModelSpec:
         _check("knn_shrinkage", self.knn_shrinkage, self.knn_shrinkage >= 0, "at least 0")
         _check("ease_ridge", self.ease_ridge, self.ease_ridge > 0, "above 0")
         _check("bpr_ridge", self.bpr_ridge, self.bpr_ridge >= 0, "at least 0")
+        _check("horizon_days", self.horizon_days, 1 <= self.horizon_days <= 3650, "1 to 3650")
+        _check("anchors", self.anchors, 1 <= self.anchors <= 1000, "1 to 1000")
+        _check("anchor_spacing_days", self.anchor_spacing_days, 1 <= self.anchor_spacing_days <= 3650, "1 to 3650")
         _check("norm", self.norm, self.norm in ("pre", "post"), "pre or post")
         positions = ("sinusoidal", "learned", "none")
         _check("positions", self.positions, self.positions in positions, "sinusoidal, learned or none")

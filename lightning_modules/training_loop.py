@@ -18,6 +18,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from data_contracts.errors import TrainingError
+from lightning_modules.anchors import AnchorBatches, AnchorExamples
 from lightning_modules.checkpoint_io import SafetensorsCheckpointIO
 from lightning_modules.early_stopping import is_over
 from lightning_modules.examples import POOL_BATCHES, LengthBuckets, PurchaseExamples, SequenceExamples
@@ -27,6 +28,7 @@ from lightning_modules.module import LogRow, RankerModule
 from lightning_modules.objective import draw_chances
 from lightning_modules.ranker import Ranker
 from lightning_modules.settings import ModelSpec, TrainSettings, as_json
+from lightning_modules.signal_attention import SignalAttention
 
 OnEpoch = Callable[[int, int, float], None]
 Measure = Callable[[Ranker], float]
@@ -73,11 +75,7 @@ def train_epochs(
     Raises:
         TrainingError: the loss became NaN, or ``out/last`` belongs to another fit.
     """
-    examples = EXAMPLES[model.examples](histories, spec.max_length, settings.recency_half_life_days)
-    if isinstance(examples, SequenceExamples):
-        examples.owned = spec.exclude_owned
-    pool = 1 if FAMILY[spec.kind].packed else POOL_BATCHES
-    batches = LengthBuckets(examples.lengths, examples.chances, settings.batch_size, settings.seed, pool)
+    examples, batches = _examples(model, spec, settings, histories)
     chances = draw_chances(histories, settings.negatives_power)
     module = RankerModule(model, settings, len(batches) * settings.epochs, chances)
     identity = _identity(spec, settings, histories, purpose)
@@ -105,6 +103,25 @@ def train_epochs(
     trainer.fit(module, loader, ckpt_path=None if done is None else str(last), weights_only=True)
     device = str(trainer.strategy.root_device)
     return Trained(module.log_rows, module.validation, len(examples), module.resumed_from_epoch, device)
+
+
+def _examples(
+    model: Ranker, spec: ModelSpec, settings: TrainSettings, histories: Histories
+) -> tuple[PurchaseExamples | SequenceExamples | AnchorExamples, LengthBuckets | AnchorBatches]:
+    """What the model learns from, and the batches of an epoch."""
+    if isinstance(model, SignalAttention):
+        asked = AnchorExamples(histories, model.anchor_days(histories), spec.horizon_days)
+        if len(asked) == 0:
+            raise TrainingError(
+                f"no past day leaves {spec.horizon_days} days to ask about and enough customers who bought in them",
+                remedy="choose a shorter model.horizon_days, or bring a longer history",
+            )
+        return asked, AnchorBatches(asked.anchors, settings.batch_size, settings.seed)
+    examples = EXAMPLES[model.examples](histories, spec.max_length, settings.recency_half_life_days)
+    if isinstance(examples, SequenceExamples):
+        examples.owned = spec.exclude_owned
+    pool = 1 if FAMILY[spec.kind].packed else POOL_BATCHES
+    return examples, LengthBuckets(examples.lengths, examples.chances, settings.batch_size, settings.seed, pool)
 
 
 def mean_loss(rows: list[LogRow], epoch: int) -> float:

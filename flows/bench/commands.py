@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 bench = typer.Typer(name="bench", help="Measure ranking quality and speed on a stated protocol.", no_args_is_help=True)
 
@@ -52,3 +54,35 @@ def scoring(
     from flows.bench.scoring import bench_scoring
 
     bench_scoring(customers, items, threads=threads, say=typer.echo)
+
+
+@bench.command("far-trans")
+def far_trans(
+    data: Annotated[Path, typer.Option(help="The benchmark's folder, or one that holds it as far_trans_benchmark.")],
+    source: Annotated[
+        Path | None, typer.Option(help="FAR-Trans itself (days, profiles, closes); by default far_trans beside the benchmark.")
+    ] = None,
+    models: Annotated[str, typer.Option(help="Comma-separated kinds; the default is every baseline and the best model.")] = "",
+    validation: Annotated[bool, typer.Option(help="The three validation splits, on which settings are chosen.")] = False,
+    out: Annotated[Path, typer.Option(help="Where results and the front's picture go.")] = Path(
+        "nightfolio_home/bench/far_trans"
+    ),
+    threads: int = 2,
+    seed: int = 0,
+) -> None:
+    """Walk the FAR-Trans temporal benchmark forward: nDCG@10, ROI@10 and the front between them."""
+    from flows.bench import far_trans as walking
+    from flows.bench.far_trans_data import FarTransBenchmark
+    from flows.bench.far_trans_report import print_walk, write_front_page
+
+    kinds = walking.kinds_of(models)
+    which = "validation" if validation else "evaluation"
+    benchmark = FarTransBenchmark(data, source)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    walk = walking.walk_forward(benchmark, which, kinds, threads=threads, seed=seed, told=console.print)
+    folder = walking.write_results(walk, out / which, {"models": list(kinds), "set": which, "threads": threads, "seed": seed})
+    console.print()
+    print_walk(console, benchmark, walk, which, seed)
+    if walking.BEST in kinds:
+        console.print(f"\nfront           {write_front_page(benchmark, walk, folder / 'front.html')}", soft_wrap=True)
+    console.print(f"every list      {folder / 'lists.parquet'}", soft_wrap=True)

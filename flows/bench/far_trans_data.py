@@ -1,0 +1,186 @@
+"""The FAR-Trans temporal benchmark's own tables, split by split, as training sets and questions.
+
+Layout: a folder with splits, training_interactions, test_interactions, eligible_customers, eligible_assets,
+asset_returns (Parquet) and published_metrics.csv; beside it, or named separately, FAR-Trans itself (transactions, customer
+information, closes), from which days and profiles come. Without it a purchase is dated by the split that first
+knew it, and customers have no profile.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from data_contracts.errors import LandingError
+from flows.market_features import encode
+from lightning_modules.histories import write_histories
+
+TABLES = ("splits", "training_interactions", "test_interactions", "eligible_customers", "eligible_assets", "asset_returns")
+UNKNOWN = "Not_Available"
+
+
+@dataclass(frozen=True)
+class Split:
+    """One question of the benchmark: knowing what is dated before ``time_point``, what is bought up to ``test_end``?"""
+
+    set: str
+    number: int
+    time_point: dt.date
+    test_end: dt.date
+    customers: tuple[str, ...]  # eligible, sorted
+    assets: tuple[str, ...]  # eligible, sorted
+    relevant: pl.DataFrame  # customerID, ISIN: test pairs of eligible customers and assets
+    returns: dict[str, float]  # ISIN -> monthly return, where known
+    training: pl.DataFrame  # customerID, ISIN, day (date of the first purchase, before time_point)
+
+
+class FarTransBenchmark:
+    """The tables of ``data``: the benchmark's folder, or one that holds it as ``far_trans_benchmark``.
+
+    Raises:
+        LandingError: a table is missing.
+    """
+
+    def __init__(self, data: Path, far_trans: Path | None = None) -> None:
+        self.folder = data / "far_trans_benchmark" if (data / "far_trans_benchmark").is_dir() else data
+        missing = [f"{name}.parquet" for name in TABLES if not (self.folder / f"{name}.parquet").is_file()]
+        if missing:
+            raise LandingError(
+                f"{self.folder}: no {', '.join(missing)}",
+                remedy="name the benchmark's folder with --data (splits.parquet and the tables beside it)",
+            )
+        beside = self.folder.parent / "far_trans"
+        self.source = far_trans or (beside if beside.is_dir() else None)
+        self.tables = {name: pl.read_parquet(self.folder / f"{name}.parquet") for name in TABLES}
+
+    def splits(self, which: str) -> Iterator[Split]:
+        """The splits of set "evaluation" or "validation", in time order."""
+        rows = self.tables["splits"].filter(pl.col("set") == which).sort("split")
+        for row in rows.iter_rows(named=True):
+            yield self._split(which, row["split"], row["time_point"], row["test_end"])
+
+    def _split(self, which: str, number: int, time_point: dt.date, test_end: dt.date) -> Split:
+        def of(table: str) -> pl.DataFrame:
+            return self.tables[table].filter((pl.col("set") == which) & (pl.col("split") == number))
+
+        customers = of("eligible_customers").select("customerID").sort("customerID")
+        assets = of("eligible_assets").select("ISIN").sort("ISIN")
+        pairs = of("test_interactions").select("customerID", "ISIN")
+        relevant = pairs.join(customers, on="customerID", how="semi").join(assets, on="ISIN", how="semi")
+        return Split(
+            which,
+            number,
+            time_point,
+            test_end,
+            tuple(customers["customerID"]),
+            tuple(assets["ISIN"]),
+            relevant.unique().sort("customerID", "ISIN"),
+            dict(of("asset_returns").select("ISIN", "monthly_return").iter_rows()),
+            self._training(which, number, time_point),
+        )
+
+    def _training(self, which: str, number: int, time_point: dt.date) -> pl.DataFrame:
+        """Each pair known before ``time_point``, dated: by its first dated purchase, else by the split that first knew it."""
+        points = self.tables["splits"].filter(pl.col("set") == which).sort("split").select("split", "time_point")
+        learnt = points.select(
+            first_split="split",
+            # Somewhere between two splits' time points; a pair of the first split is stock, whatever its day.
+            learnt=pl.coalesce(
+                (pl.col("time_point").shift(1) + (pl.col("time_point") - pl.col("time_point").shift(1)) / 2),
+                pl.lit(self._first_day),
+            ).cast(pl.Date),
+        )
+        pairs = self.tables["training_interactions"].filter((pl.col("set") == which) & (pl.col("first_split") <= number))
+        dated = pairs.join(learnt, on="first_split").join(self._first_purchases, on=["customerID", "ISIN"], how="left")
+        known = pl.when(pl.col("bought") < time_point).then(pl.col("bought"))
+        return dated.select("customerID", "ISIN", day=pl.coalesce(known, "learnt")).sort("customerID", "day", "ISIN")
+
+    @cached_property
+    def _first_day(self) -> dt.date:
+        first = self._first_purchases["bought"].min()
+        return first if isinstance(first, dt.date) else dt.date(2018, 1, 2)
+
+    @cached_property
+    def _first_purchases(self) -> pl.DataFrame:
+        """customerID, ISIN, bought: a pair's earliest dated purchase; empty without FAR-Trans itself."""
+        if self.source is None:
+            return pl.DataFrame(schema={"customerID": pl.String, "ISIN": pl.String, "bought": pl.Date})
+        trades = pl.read_csv(self.source / "transactions.csv.gz", schema_overrides={"ISIN": pl.String, "timestamp": pl.Date})
+        buys = trades.filter(pl.col("transactionType") == "Buy")
+        return buys.group_by("customerID", "ISIN").agg(bought=pl.col("timestamp").min())
+
+    @cached_property
+    def _profiles(self) -> pl.DataFrame:
+        if self.source is None:
+            names = ("customerID", "customer_type", "risk_level", "investment_capacity")
+            return pl.DataFrame(schema={**dict.fromkeys(names, pl.String), "timestamp": pl.Date})
+        rows = pl.read_csv(self.source / "customer_information.csv.gz", schema_overrides={"timestamp": pl.Date})
+        return (
+            rows.with_columns(pl.col("riskLevel", "investmentCapacity").replace(UNKNOWN, None))
+            .select(
+                "customerID",
+                "timestamp",
+                customer_type=pl.col("customerType"),
+                # A predicted level is a level: the profile describes, it does not allow anything here.
+                risk_level=pl.col("riskLevel").str.strip_prefix("Predicted_"),
+                investment_capacity=pl.col("investmentCapacity").str.strip_prefix("Predicted_").str.strip_prefix("CAP_"),
+            )
+            .sort("customerID", "timestamp", maintain_order=True)
+        )
+
+    def write_training_set(self, split: Split, out: Path) -> Path:
+        """The histories directory of ``split``: nothing in it is dated on its time point or later."""
+        customers = split.training.select("customerID").unique().sort("customerID")
+        known = set(split.training["ISIN"]) | set(split.assets)
+        items = pl.DataFrame({"asset_id": sorted(known)})
+        profiles = self._profiles.filter(pl.col("timestamp") < split.time_point).group_by("customerID").last()
+        described = customers.join(profiles, on="customerID", how="left", maintain_order="left")
+        features, names = encode(described, ("customer_type", "risk_level", "investment_capacity"), ())
+        events = (
+            split.training.join(items.select(ISIN="asset_id", item=pl.int_range(1, pl.len() + 1, dtype=pl.Int32)), on="ISIN")
+            .join(customers.with_columns(customer=pl.int_range(pl.len(), dtype=pl.Int32)), on="customerID")
+            .sort("customer", "day", "item")
+            .select("customer", "item", day=pl.col("day").dt.epoch("d").cast(pl.Int32), weight=pl.lit(0.0), first=pl.lit(1))
+        )
+        counts = np.bincount(events["customer"].to_numpy(), minlength=customers.height)
+        return write_histories(
+            out,
+            events.drop("customer").to_arrow(),
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            items.to_arrow(),
+            customers.rename({"customerID": "customer_id"}).to_arrow(),
+            np.zeros((items.height, 0), np.float32),
+            [],
+            features,
+            names,
+            split.time_point - dt.timedelta(days=1),
+        )
+
+    @cached_property
+    def closes(self) -> pl.DataFrame:
+        """ISIN, date, close; empty without FAR-Trans itself."""
+        if self.source is None:
+            return pl.DataFrame(schema={"ISIN": pl.String, "date": pl.Date, "close": pl.Float64})
+        path = self.source / "close_prices.csv.gz"
+        prices = pl.read_csv(path, schema_overrides={"ISIN": pl.String, "timestamp": pl.Date})
+        return prices.select("ISIN", date="timestamp", close=pl.col("closePrice").cast(pl.Float64)).sort("ISIN", "date")
+
+    @cached_property
+    def published(self) -> pl.DataFrame:
+        """model, split, ndcg_at_10, roi_at_10; empty where the file is not there."""
+        path = self.folder / "published_metrics.csv"
+        if not path.is_file():
+            return pl.DataFrame(schema={"model": pl.String, "split": pl.Int64, "ndcg_at_10": pl.Float64, "roi_at_10": pl.Float64})
+        return pl.read_csv(path).select("model", "split", "ndcg_at_10", "roi_at_10")
+
+
+def row_of(split_customers: tuple[str, ...], histories_customers: list[str]) -> npt.NDArray[np.int64]:
+    """Rows of ``split_customers`` in a training set's sorted customers."""
+    return np.searchsorted(np.array(histories_customers), np.array(split_customers)).astype(np.int64)

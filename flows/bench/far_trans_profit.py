@@ -1,0 +1,130 @@
+"""The profit view of an asset, point in time, and the one dial between preference and profit.
+
+The view is a ridge regression of an asset's later monthly return, relative to the other assets of the same day, on its
+past: momentum over one to twelve months, the return since its first close, volatility and drawdown. It is fitted anew on every
+time point, on windows that had *ended* before it: nothing dated on the time point or later is read. Where no window has ended
+yet, all views are 0.
+
+The dial weighs the two: of all allowed assets those ten are listed that maximise
+
+    (1 - dial) * probability that the customer buys it  +  dial * profit view
+
+in the order of that probability. The dial decides what is on the list, preference decides the order.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from flows.bench.far_trans_lists import top_lists
+
+DIALS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
+MOMENTA = (30, 90, 180, 365)
+STALE = 25
+"""A close older than this many days says nothing about a day."""
+HORIZONS = (30, 90, 164)
+"""Days ahead of the windows that teach; the short ones end first, so there is something to learn from early on."""
+STEP = 12
+RIDGE = 30.0
+EPOCH = dt.date(1970, 1, 1)
+Floats = npt.NDArray[np.float64]
+Closes = dict[str, tuple[npt.NDArray[np.int64], Floats]]
+
+
+def profit_view(closes: pl.DataFrame, time_point: dt.date, assets: list[str]) -> Floats:
+    """[N] expected monthly return relative to the mean asset, from closes dated before ``time_point``; 0 where unknown."""
+    now = (time_point - EPOCH).days
+    past = closes.filter(pl.col("date") < time_point)
+    table = _by_asset(past)
+    if not table:
+        return np.zeros(len(assets))
+    weights = _learn(table, now)
+    view = np.zeros(len(assets))
+    here = [number for number, asset in enumerate(assets) if asset in table]
+    known = np.array([_features(*table[assets[number]], now) for number in here])
+    usable = np.isfinite(known[:, 0])
+    if weights is None or usable.sum() < 2:
+        return view
+    view[np.array(here)[usable]] = _standardised(known[usable]) @ weights
+    return view
+
+
+def chosen_by_dial(
+    scores: npt.NDArray[np.floating[Any]], profit: Floats, allowed: npt.NDArray[np.bool_], dial: float
+) -> npt.NDArray[np.int64]:
+    """[n, K] lists at ``dial`` in [0, 1]; 0 is preference alone, 1 profit alone."""
+    masked = np.where(allowed, scores, -np.inf)
+    shifted = np.exp(masked - masked.max(1, keepdims=True))
+    chance = shifted / shifted.sum(1, keepdims=True)
+    wanted = top_lists((1 - dial) * chance + dial * profit[None], allowed)
+    # Preference orders what was chosen.
+    chosen = np.zeros_like(allowed)
+    row, place = np.nonzero(wanted >= 0)
+    chosen[row, wanted[row, place]] = True
+    return top_lists(scores, chosen)
+
+
+def _by_asset(closes: pl.DataFrame) -> Closes:
+    table: Closes = {}
+    for (asset,), rows in closes.filter(pl.col("close") > 0).sort("date").group_by("ISIN", maintain_order=True):
+        table[str(asset)] = (rows["date"].dt.epoch("d").to_numpy().astype(np.int64), rows["close"].to_numpy())
+    return table
+
+
+def _close(days: npt.NDArray[np.int64], prices: Floats, before: int) -> tuple[int, float] | None:
+    """Day and price of the newest close before day ``before``, if it is not stale."""
+    place = int(np.searchsorted(days, before)) - 1
+    if place < 0 or days[place] < before - STALE:
+        return None
+    return int(days[place]), float(prices[place])
+
+
+def _features(days: npt.NDArray[np.int64], prices: Floats, now: int) -> Floats:
+    """What is known of an asset before day ``now``: the first entry is NaN where it has no fresh close."""
+    last = _close(days, prices, now)
+    if last is None:
+        return np.full(len(MOMENTA) + 3, np.nan)
+    values = []
+    for back in MOMENTA:
+        then = _close(days, prices, now - back)
+        values.append(np.log(last[1] / then[1]) / back * 30 if then else np.nan)
+    since = np.log(last[1] / prices[0]) / max(last[0] - days[0], 1) * 30 if last[0] - days[0] > 200 else np.nan
+    window = prices[(days < now) & (days >= now - 200)]
+    moves = np.diff(np.log(window))
+    volatility = moves.std() if len(moves) > 3 else np.nan
+    drawdown = np.log(last[1] / window.max()) if len(window) else np.nan
+    known: Floats = np.nan_to_num(np.array([*values, since, volatility, drawdown]), nan=0.0)
+    return known
+
+
+def _standardised(features: Floats) -> Floats:
+    """Ranks within the day, -0.5 to 0.5: prices know outliers, and what counts is which asset is better."""
+    order = features.argsort(0, kind="stable").argsort(0, kind="stable")
+    return np.asarray(order / max(len(features) - 1, 1) - 0.5, np.float64)
+
+
+def _learn(table: Closes, now: int) -> Floats | None:
+    """Weights of the standardised features, from windows that ended before ``now``; None where there are too few."""
+    inputs: list[Floats] = []
+    outcomes: list[Floats] = []
+    for horizon in HORIZONS:
+        for start in range(now - horizon, now - 700, -STEP):
+            known, later = [], []
+            for days, prices in table.values():
+                features = _features(days, prices, start)
+                first, last = _close(days, prices, start), _close(days, prices, start + horizon)
+                if np.isfinite(features[0]) and first and last and last[0] > first[0]:
+                    known.append(features)
+                    later.append((last[1] / first[1]) ** (30 / (last[0] - first[0])) - 1)
+            if len(known) >= 20:
+                inputs.append(_standardised(np.array(known)))
+                outcomes.append(np.clip(np.array(later) - np.mean(later), -0.3, 0.3))
+    if not inputs:
+        return None
+    x, y = np.concatenate(inputs), np.concatenate(outcomes)
+    return np.asarray(np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y), np.float64)

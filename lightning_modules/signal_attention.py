@@ -1,0 +1,210 @@
+"""Signal attention: a customer attends over what the market says about a candidate.
+
+    z[u, c, j]  signal j about candidate c for customer u, standardised (see market_signals)
+    a[u, j]     softmax over j of key[j] . query(context of u)
+    score(u, c) = J * sum_j a[u, j] * strength[j] * z[u, c, j]
+
+Which signal is to be believed differs between customers: one who has traded weekly follows what is bought now, one whose
+only holding is an opening position follows its co-holders. The context is how much, how recently and how often the
+customer bought, and the profile. The model is trained on the question itself, asked on past days (see anchors).
+
+Six of the signals are sums over the customer's holdings, so each holding's part in a score is known exactly;
+``attention`` is its share of what holdings say in favour. ``signal_weights`` says which signals were attended to.
+
+Sources: softmax attention with a learned key per signal, after Vaswani et al. 2017, https://arxiv.org/abs/1706.03762;
+EASE as a signal, Steck 2019, https://arxiv.org/abs/1905.03375.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from data_contracts.errors import TrainingError
+from lightning_modules.anchors import AnchorExamples, anchor_days
+from lightning_modules.examples import TrainingBatch, owned_columns
+from lightning_modules.histories import Histories, HistoryBatch
+from lightning_modules.interactions import latest_of_each, shares
+from lightning_modules.market_signals import (
+    HOLDING_SIGNALS,
+    ITEM_SIGNALS,
+    LONGEST_DAYS,
+    WEIGHTED,
+    Market,
+    held_weights,
+    market_before,
+    profile_groups,
+)
+from lightning_modules.ranker import Examples
+from lightning_modules.settings import ModelSpec
+
+MOST_ITEMS = 2_000
+"""Every anchor holds six dense tables of all pairs: at this size 100 MB."""
+ACTIVITY = 4
+"""Numbers that say how much, how recently and how often a customer bought."""
+QUERY_WIDTH = 16
+LOW, HIGH = -8.0, 12.0
+"""Bounds of a standardised signal."""
+
+
+class SignalAttention(nn.Module):
+    """Ranker of one vocabulary of at most ``MOST_ITEMS`` items."""
+
+    examples: Examples = "anchors"
+    item: Tensor
+    holding: Tensor
+    trait: Tensor
+    item_mean: Tensor
+    item_spread: Tensor
+    context_mean: Tensor
+    context_spread: Tensor
+    opening: Tensor
+    days: Tensor
+
+    def __init__(self, spec: ModelSpec, histories: Histories) -> None:
+        super().__init__()
+        if histories.n_items > MOST_ITEMS:
+            raise TrainingError(
+                f"signal_attention keeps dense tables of all pairs of items: {histories.n_items} are more than {MOST_ITEMS}",
+                remedy="name attention_cf, transformer or portfolio_attention instead",
+            )
+        self.spec = spec
+        self.n_items = n = histories.n_items
+        traits = len(histories.customer_feature_names)
+        self.groups = list(profile_groups(histories.customer_feature_names).values())
+        self.signals = (*ITEM_SIGNALS, *HOLDING_SIGNALS, *profile_groups(histories.customer_feature_names))
+        # The market of the cut day, by which the fitted model scores; those of the anchors come with the training set.
+        self.register_buffer("item", torch.zeros(1, n, len(ITEM_SIGNALS)))
+        self.register_buffer("holding", torch.zeros(1, len(HOLDING_SIGNALS), n, n))
+        self.register_buffer("trait", torch.zeros(1, traits, n))
+        self.register_buffer("days", torch.zeros(1, dtype=torch.int64))
+        self.register_buffer("opening", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("item_mean", torch.zeros(len(ITEM_SIGNALS)))
+        self.register_buffer("item_spread", torch.ones(len(ITEM_SIGNALS)))
+        self.register_buffer("context_mean", torch.zeros(ACTIVITY + traits))
+        self.register_buffer("context_spread", torch.ones(ACTIVITY + traits))
+        self.anchors: dict[str, Tensor] = {}
+        self.query = nn.Sequential(nn.Linear(ACTIVITY + traits, QUERY_WIDTH), nn.SiLU(), nn.Dropout(spec.dropout))
+        self.keys = nn.Linear(QUERY_WIDTH, len(self.signals))
+        self.strength = nn.Parameter(torch.full((len(self.signals),), 0.3))
+
+    def prepare(self, histories: Histories, half_life_days: float | None) -> None:
+        """Computes the market of the cut and of every anchor, and the scales of signals and contexts over the anchors."""
+        del half_life_days  # the anchors decide how old a target may be
+        first = int(histories.days.min()) if histories.n_events else 0
+        with torch.no_grad():
+            self.opening.fill_(first)
+            self._remember([histories.cut_day + 1], [market_before(histories, histories.cut_day + 1)])
+            asked = self.anchor_days(histories)
+            if not asked:
+                return
+            markets = [market_before(histories, day) for day in asked]
+            self.anchors = {
+                "days": torch.tensor(asked, dtype=torch.int64),
+                "item": torch.stack([market.item for market in markets]),
+                "holding": torch.stack([market.holding for market in markets]),
+                "trait": torch.stack([market.profile for market in markets]),
+            }
+            items = self.anchors["item"]
+            self.item_mean.copy_(items.mean((0, 1)))
+            self.item_spread.copy_(items.std(1, unbiased=False).mean(0) + 1e-3)
+            self._learn_contexts(AnchorExamples(histories, asked, self.spec.horizon_days))
+
+    def anchor_days(self, histories: Histories) -> list[int]:
+        """The past days that training asks on, newest first."""
+        first = int(histories.days.min()) if histories.n_events else 0
+        spec = self.spec
+        return anchor_days(histories.cut_day, first, spec.horizon_days, spec.anchors, spec.anchor_spacing_days)
+
+    def _learn_contexts(self, examples: AnchorExamples) -> None:
+        """Takes the scale of the customers' contexts from the training examples."""
+        if len(examples):
+            rows = np.array_split(np.arange(len(examples)), -(-len(examples) // 4096))
+            contexts = torch.cat([self._raw_context(examples[row].history) for row in rows])
+            self.context_mean.copy_(contexts.mean(0))
+            self.context_spread.copy_(contexts.std(0, unbiased=False) + 1e-3)
+
+    def loss(self, batch: TrainingBatch) -> Tensor:
+        """Mean over customers of the mean -log softmax of what they bought, over the catalogue less what they held."""
+        held = owned_columns(batch.owned, self.n_items)
+        logits = self.score(batch.history)
+        candidates = held.logical_not() & (self._market(batch.history)["item"][:, 0] > 0)  # bought by anybody before
+        logits = logits.masked_fill(~candidates, torch.finfo(logits.dtype).min)
+        chosen = torch.log_softmax(logits, 1).gather(1, batch.targets)  # [B, M]
+        return -torch.where(batch.weights > 0, chosen * batch.weights, 0.0).sum(1).mean()
+
+    def score(self, batch: HistoryBatch) -> Tensor:
+        """[B, N]."""
+        z, _ = self._signals(batch)
+        return torch.einsum("bnj,bj->bn", z, self._worth(batch))
+
+    def signal_weights(self, batch: HistoryBatch) -> Tensor:
+        """[B, J], the attention over ``signals``; each row sums to 1."""
+        return torch.softmax(self.keys(self.query(self._context(batch))), -1)
+
+    def attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
+        """[B, K, L], each holding's share of what holdings say in favour of a candidate (at its last event)."""
+        _, spread = self._signals(batch)  # [B, Jh]
+        first = len(ITEM_SIGNALS)
+        worth = self._worth(batch)[:, first : first + len(HOLDING_SIGNALS)] / spread  # [B, Jh]
+        tables = self._market(batch)["holding"]  # [Jh, N, N]
+        row, column = (batch.items - 1).clamp_min(0), (candidates - 1).clamp_min(0)
+        said = tables[:, row[:, None, :], column[:, :, None]]  # [Jh, B, K, L]
+        _, recency = held_weights(batch.items, batch.days, batch.now, self.n_items)
+        asked = torch.ones_like(said[:, :, :1])  # [Jh, B, 1, L]
+        asked[WEIGHTED] = recency.gather(1, row)[:, None, :]
+        terms = torch.einsum("jbkl,bj->bkl", said * asked, worth)
+        counted = latest_of_each(batch.items)[:, None, :] & (candidates > 0)[:, :, None]
+        return shares(torch.where(counted, terms, 0.0))
+
+    def _worth(self, batch: HistoryBatch) -> Tensor:
+        """[B, J], what one unit of each signal adds to a score."""
+        return self.signal_weights(batch) * self.strength * len(self.signals)
+
+    def _signals(self, batch: HistoryBatch) -> tuple[Tensor, Tensor]:
+        """Standardised signals [B, N, J], and the spread [B, Jh] by which those of holdings were divided."""
+        market = self._market(batch)
+        held, recent = held_weights(batch.items, batch.days, batch.now, self.n_items)
+        by_holding = torch.stack(
+            [(recent if j == WEIGHTED else held) @ table for j, table in enumerate(market["holding"])], -1
+        )  # [B, N, Jh]
+        by_trait = [batch.features[:, columns] @ market["trait"][columns] for columns in self.groups]
+        by_profile = torch.stack(by_trait, -1) if by_trait else by_holding[:, :, :0]  # [B, N, G]
+        personal = torch.cat([by_holding, by_profile], -1)
+        spread = personal.std(1, unbiased=False, keepdim=True) + 1e-4
+        personal = (personal - personal.mean(1, keepdim=True)) / spread
+        item = ((market["item"] - self.item_mean) / self.item_spread).expand(len(personal), -1, -1)
+        z = torch.cat([item, personal], -1).clamp(LOW, HIGH)
+        return z, spread[:, 0, : len(HOLDING_SIGNALS)]
+
+    def _context(self, batch: HistoryBatch) -> Tensor:
+        return ((self._raw_context(batch) - self.context_mean) / self.context_spread).clamp(LOW, HIGH)
+
+    def _raw_context(self, batch: HistoryBatch) -> Tensor:
+        """[B, ACTIVITY + G]: distinct holdings, those bought since the first day, days since the last one, the last 90 days."""
+        real = batch.mask
+        held, _ = held_weights(batch.items, batch.days, batch.now, self.n_items)
+        flow = real & (batch.days > self.opening)
+        traded, _ = held_weights(batch.items * flow, batch.days, batch.now, self.n_items)
+        age = batch.now[:, None] - batch.days
+        since = torch.where(real, age, LONGEST_DAYS).amin(1).clamp(0, LONGEST_DAYS)
+        lately, _ = held_weights(batch.items * (flow & (age <= 90)), batch.days, batch.now, self.n_items)
+        counts = torch.stack([held.sum(1), traded.sum(1), since.float(), lately.sum(1)], 1)
+        return torch.cat([torch.log1p(counts), batch.features], 1)
+
+    def _market(self, batch: HistoryBatch) -> dict[str, Tensor]:
+        """The market that a batch may see: its anchor's in training, the cut's when scoring. A batch asks on one day."""
+        now = int(batch.now[0]) if len(batch.now) else int(self.days[0])
+        if self.training and self.anchors:
+            place = torch.nonzero(self.anchors["days"] == now).flatten()
+            if len(place) != 1 or bool((batch.now != now).any()):
+                raise ValueError(f"a batch asks on day {now}, which is no anchor, or on several days")
+            return {name: self.anchors[name][place[0]].to(batch.items.device) for name in ("item", "holding", "trait")}
+        return {"item": self.item[0], "holding": self.holding[0], "trait": self.trait[0]}
+
+    def _remember(self, days: list[int], markets: list[Market]) -> None:
+        self.days.copy_(torch.tensor(days))
+        self.item.copy_(torch.stack([market.item for market in markets]))
+        self.holding.copy_(torch.stack([market.holding for market in markets]))
+        self.trait.copy_(torch.stack([market.profile for market in markets]))

@@ -1,0 +1,59 @@
+"""The front between preference and profit: what each setting of the dial lists, beside the published models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+
+def write_profit_front(points: pl.DataFrame, published: pl.DataFrame, target: Path) -> Path:
+    """One self-contained page (no network).
+
+    Args:
+        points: dial, ndcg, roi, known (share of listed assets with a known return), one row a setting.
+        published: model, ndcg, roi.
+    """
+    import plotly.graph_objects as go
+
+    drawing = go.Figure()
+    hover = (
+        "dial %{customdata[0]}<br>nDCG@10 %{x:.4f}<br>ROI@10 %{y:.4f} a month<br>"
+        "returns known %{customdata[1]:.0%}<extra></extra>"
+    )
+    drawing.add_trace(
+        go.Scatter(
+            x=points["ndcg"].to_list(),
+            y=points["roi"].to_list(),
+            customdata=points.select("dial", "known").rows(),
+            text=[f"{dial:g}" for dial in points["dial"]],
+            textposition="top center",
+            mode="lines+markers+text",
+            name="signal attention, by dial",
+            hovertemplate=hover,
+            line={"color": "#1f5a8a"},
+        )
+    )
+    drawing.add_trace(
+        go.Scatter(
+            x=published["ndcg"].to_list(),
+            y=published["roi"].to_list(),
+            text=published["model"].to_list(),
+            textposition="bottom center",
+            mode="markers+text",
+            name="published",
+            marker={"symbol": "x", "size": 10, "color": "#a33"},
+        )
+    )
+    for row in published.iter_rows(named=True):
+        drawing.add_vline(x=row["ndcg"], line={"color": "#ccc", "dash": "dot"})
+        drawing.add_hline(y=row["roi"], line={"color": "#ccc", "dash": "dot"})
+    drawing.update_layout(
+        title="Preference against profit: mean over the splits of each list of ten",
+        xaxis_title="nDCG@10",
+        yaxis_title="ROI@10, monthly, over listed assets with a known return",
+        template="simple_white",
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(drawing.to_html(include_plotlyjs=True, full_html=True), encoding="utf-8", newline="\n")
+    return target
