@@ -86,3 +86,30 @@ def far_trans(
     if walking.BEST in kinds:
         console.print(f"\nfront           {write_front_page(benchmark, walk, folder / 'front.html')}", soft_wrap=True)
     console.print(f"every list      {folder / 'lists.parquet'}", soft_wrap=True)
+
+
+@bench.command()
+@bench.command()
+def sequences(
+    data: Annotated[Path, typer.Option(help="Folder with SET.parquet files: columns user, item, position.")],
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Data set; repeatable. Default: all with settings.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Model of the preset; repeatable. Default: all of them.")] = None,
+    preset: Annotated[Path | None, typer.Option(help="Settings of the (one) data set, instead of the shipped ones.")] = None,
+    stage: Annotated[list[str] | None, typer.Option(help="validation or test; repeatable. Default: both.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Fits per model.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="CPU threads.")] = 2,
+    out: Annotated[Path, typer.Option(help="Where models, results.parquet and results.html are left.")] = Path("bench/sequences"),
+) -> None:
+    """Next item on public sequences: leave-one-out, full catalogue, transformer against GRU4Rec and simpler models."""
+    from flows.bench.sequences import run_sequences
+
+    run_sequences(
+        data,
+        out,
+        sets=tuple(set_ or ()),
+        models=tuple(model or ()),
+        preset=preset,
+        stages=tuple(stage or ()),
+        seeds=seeds,
+        threads=threads,
+    )
