@@ -91,7 +91,13 @@ class ModelConfig(Section):
     decay_half_life_days: float = Field(
         3650.0, ge=1, le=100_000, description="Age at which a holding's weight has halved: where learning starts, or fixed."
     )
-    decay_learned: bool = Field(True, description="Is the decay's rate learned, per head?")
+    step_decay: float = Field(
+        0.9,
+        ge=0.01,
+        le=1,
+        description="What each later purchase costs a holding's weight, as a factor; 1: nothing.",
+    )
+    decay_learned: bool = Field(True, description="Are the rates of both decays learned, per head?")
     regime: RegimeMode = Field(
         "off", description="Do recent winners weigh more in a bull market, calm assets in a bear market? off, learned or set."
     )

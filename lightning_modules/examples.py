@@ -100,9 +100,7 @@ class SequenceExamples(Dataset[TrainingBatch]):
     ``owned`` False leaves ``TrainingBatch.owned`` empty, for a loss that takes everything as a negative.
     """
 
-    def __init__(
-        self, histories: Histories, max_length: int, half_life_days: float | None, *, owned: bool = True
-    ) -> None:
+    def __init__(self, histories: Histories, max_length: int, half_life_days: float | None, *, owned: bool = True) -> None:
         self.owned = owned
         self.histories = histories
         self.max_length = max_length

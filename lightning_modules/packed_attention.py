@@ -69,9 +69,7 @@ def packed_weights(mixed: Tensor, packing: Packing, key_bias: Tensor | None = No
 def _parts(mixed: Tensor, packing: Packing) -> tuple[Tensor, ...]:
     """[T, 3 * D] -> query, key, value of every cell, each [M, d]."""
     split = mixed.view(len(mixed), 3, -1)
-    return tuple(
-        split[:, part].reshape(len(mixed) * packing.heads, -1).index_select(0, packing.rows) for part in range(3)
-    )
+    return tuple(split[:, part].reshape(len(mixed) * packing.heads, -1).index_select(0, packing.rows) for part in range(3))
 
 
 def _of_group(values: Tensor, group: Group, heads: int) -> Tensor:

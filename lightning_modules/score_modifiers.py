@@ -27,6 +27,7 @@ class KeyFacts:
     """What is known of B rows of K keys, whatever the query."""
 
     age: Tensor  # [B, K] float, days before the question, at least 0
+    later: Tensor  # [B, K] float, how many events came after it
     value: Tensor  # [B, K] float, log(1 + amount in EUR)
     affinity: Tensor  # [B, K, 2] float, how far the key is what the regime favours: in a bull, in a bear; else 0
 
@@ -34,12 +35,15 @@ class KeyFacts:
 def key_facts(batch: HistoryBatch, market: MarketView) -> KeyFacts:
     """Of the events of B histories, on the day that each question is asked."""
     age = (batch.now[:, None] - batch.days).clamp_min(0).to(batch.weights.dtype)
-    return KeyFacts(age, batch.weights, market.affinity(batch.now, batch.items))
+    later = batch.mask.flip(1).cumsum(1).flip(1) - 1
+    return KeyFacts(age, later.clamp_min(0).to(age.dtype), batch.weights, market.affinity(batch.now, batch.items))
 
 
 def age_and_regime(spec: ModelSpec, heads: int) -> list[nn.Module]:
-    """The terms that a spec's ``decay`` and ``regime`` settings ask for."""
+    """The terms that a spec's ``decay``, ``step_decay`` and ``regime`` settings ask for."""
     terms: list[nn.Module] = []
+    if spec.step_decay < 1:
+        terms.append(StepDecay(heads, spec.step_decay, spec.decay_learned))
     if spec.decay != "off":
         kind = ExponentialDecay if spec.decay == "exponential" else PowerDecay
         terms.append(kind(heads, spec.decay_half_life_days, spec.decay_learned))
@@ -104,6 +108,21 @@ class PowerDecay(nn.Module):
     def forward(self, facts: KeyFacts) -> Tensor:
         """[B, H, K]."""
         return -self.log_power.exp()[:, None] * torch.log1p(facts.age / MONTH_DAYS)[:, None]
+
+
+class StepDecay(nn.Module):
+    """weight * factor ** (events after it): what each later purchase costs a holding, however many days lie between.
+
+    ``factor`` (below 1) is where learning starts, or fixed.
+    """
+
+    def __init__(self, heads: int, factor: float, learned: bool) -> None:
+        super().__init__()
+        self.log_rate = nn.Parameter(torch.full((heads,), math.log(-math.log(factor))), requires_grad=learned)
+
+    def forward(self, facts: KeyFacts) -> Tensor:
+        """[B, H, K]."""
+        return -self.log_rate.exp()[:, None] * facts.later[:, None]
 
 
 class ValueWeight(nn.Module):

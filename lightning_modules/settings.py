@@ -72,7 +72,8 @@ class ModelSpec:
     top_k: int = 0  # a query looks at its so many best holdings only; 0: at all
     decay: DecayShape = "power"  # how a holding's weight falls with its age
     decay_half_life_days: float = 3650.0  # age at which a weight has halved: where learning starts, or fixed
-    decay_learned: bool = True
+    step_decay: float = 0.9  # what each later purchase costs a holding's weight, as a factor; 1: order does not matter
+    decay_learned: bool = True  # both decays, a rate per head
     regime: RegimeMode = "off"  # recent winners weigh more in a bull market, calm assets in a bear market
     regime_strength: float = 0.0  # log of that factor per standard deviation: where learning starts, or what is set
     candidates: int = 0  # attention_cf only: items retrieved per customer before scoring; 0: all
@@ -111,6 +112,7 @@ class ModelSpec:
         _check("top_k", self.top_k, 0 <= self.top_k <= 10_000, "0 (all) to 10000")
         _check("decay", self.decay, self.decay in get_args(DecayShape), "off, exponential or power")
         _check("decay_half_life_days", self.decay_half_life_days, 1 <= self.decay_half_life_days <= 100_000, "1 to 100000")
+        _check("step_decay", self.step_decay, 0.01 <= self.step_decay <= 1, "0.01 to 1")
         _check("regime", self.regime, self.regime in get_args(RegimeMode), "off, learned or set")
         _check("regime_strength", self.regime_strength, -5 <= self.regime_strength <= 5, "-5 to 5")
         _check("candidates", self.candidates, 0 <= self.candidates <= 1_000_000, "0 (all) to 1000000")

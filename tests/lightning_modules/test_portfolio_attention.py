@@ -138,7 +138,7 @@ def test_a_score_is_exactly_the_sum_over_holdings_and_features(tmp_path: Path) -
     rows = [[(1, 40), (2, 5), (4, 1)], [(3, 9)]]
     histories = write(tmp_path, rows, 5, features, profile, item_feature_names=NAMES, weights=[1.0, 2.0, 0.5, 1.0])
     torch.manual_seed(0)
-    model = PortfolioAttention(ModelSpec(kind="portfolio_attention", feature_dim=4), histories)
+    model = PortfolioAttention(ModelSpec(kind="portfolio_attention", feature_dim=4, step_decay=1.0), histories)
     model.prepare(histories, None)
     torch.nn.init.normal_(model.lean)
     model.eval()
@@ -173,7 +173,7 @@ def test_the_larger_holding_weighs_more(tmp_path: Path) -> None:
     same = np.zeros((3, 1), np.float32)
     worth = np.log1p([100.0, 900.0]).tolist()
     histories = write(tmp_path, [[(1, 5), (1, 5)]], 3, same, same[:1], item_feature_names=["sector=a"], weights=worth)
-    model = PortfolioAttention(ModelSpec(kind="portfolio_attention"), histories).eval()
+    model = PortfolioAttention(ModelSpec(kind="portfolio_attention", step_decay=1.0), histories).eval()
     weights = model.attention(histories.batch(np.array([0])), torch.tensor([[2]]))[0, 0]
     assert torch.allclose(weights, torch.tensor([101.0, 901.0]) / 1002, atol=1e-4)
 

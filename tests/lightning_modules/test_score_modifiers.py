@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,20 +13,26 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lightning_modules.attention import attend
+from lightning_modules.histories import Histories
+from lightning_modules.market_states import MarketView
 from lightning_modules.score_modifiers import (
     ExponentialDecay,
     KeyFacts,
     PowerDecay,
     RegimeFactor,
     ScoreModifiers,
+    StepDecay,
     ValueWeight,
+    key_facts,
 )
+from tests.lightning_modules.small_histories import write
 
 
 def facts(age: list[float], value: list[float] | None = None, affinity: list[tuple[float, float]] | None = None) -> KeyFacts:
     keys = len(age)
     return KeyFacts(
         age=torch.tensor([age]),
+        later=torch.arange(keys - 1.0, -1.0, -1.0)[None],
         value=torch.zeros(1, keys) if value is None else torch.tensor([value]),
         affinity=torch.zeros(1, keys, 2) if affinity is None else torch.tensor([affinity]),
     )
@@ -40,6 +50,20 @@ def weights(term: nn.Module, known: KeyFacts) -> torch.Tensor:
 @pytest.mark.parametrize("decay", [ExponentialDecay, PowerDecay])
 def test_a_weight_halves_at_the_half_life(decay: type[ExponentialDecay] | type[PowerDecay]) -> None:
     assert torch.allclose(weights(decay(1, 90.0, False), facts([0.0, 90.0])), torch.tensor([2 / 3, 1 / 3]), atol=1e-5)
+
+
+def test_each_later_purchase_costs_a_factor() -> None:
+    assert torch.allclose(weights(StepDecay(1, 0.5, True), facts([5.0, 5.0, 5.0])), torch.tensor([1.0, 2.0, 4.0]) / 7, atol=1e-6)
+
+
+def test_the_facts_of_a_history(tmp_path: Path) -> None:
+    market = MarketView(write(tmp_path, [[(1, 9), (2, 4), (1, 0)], [(2, 3)]], 2).market)
+    batch = Histories.open(tmp_path).batch(np.arange(2))
+    hidden = replace(batch, items=batch.items.masked_fill(batch.items == 2, 0))  # as a training target is
+    known = key_facts(hidden, market)
+    assert known.age[0].tolist() == [9.0, 4.0, 0.0]
+    assert known.later[0].tolist() == [1.0, 0.0, 0.0]  # what is hidden counts for nobody
+    assert known.value[0].tolist() == [1.0, 1.0, 1.0]
 
 
 def test_exponential_decay_is_the_softmax_times_the_exponential_of_the_age() -> None:
