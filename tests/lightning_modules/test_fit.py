@@ -23,7 +23,7 @@ from lightning_modules.settings import ModelSpec, TrainSettings
 from lightning_modules.warmup import learning_rate
 from tests.lightning_modules.small_histories import planted_market, write
 
-SETTINGS = TrainSettings(epochs=3, batch_size=64, seed=3, threads=1)
+SETTINGS = TrainSettings(epochs=3, batch_size=64, base_lr=5e-3, seed=3, threads=1)
 SPECS = {
     kind: ModelSpec(kind=kind, dim=8, max_length=6, blocks=1, holders=4, holder_dim=4)  # type: ignore[arg-type]
     for kind in ("attention_cf", "transformer")
