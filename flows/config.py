@@ -143,12 +143,12 @@ class BaselinesConfig(Section):
 
     recent_days: Days = Field(90, description="recent_popularity: buyers of this many days before the cut are counted.")
     markov_steps: int = Field(20, ge=1, le=1000, description="markov: a transition leads to one of this many events after.")
-    markov_step_decay: float = Field(0.8, gt=0, le=1, description="markov: what each further event between two costs.")
+    markov_step_decay: float = Field(0.95, gt=0, le=1, description="markov: what each further event between two costs.")
     markov_half_life_days: float | None = Field(
         None, gt=0, description="markov: events this many days apart count half; unset: days do not matter."
     )
     knn_neighbours: int = Field(100, ge=1, le=10_000, description="item_knn: neighbours kept per item.")
-    knn_shrinkage: float = Field(10.0, ge=0, le=1e6, description="item_knn: added to the cosine's denominator, in customers.")
+    knn_shrinkage: float = Field(50.0, ge=0, le=1e6, description="item_knn: added to the cosine's denominator, in customers.")
     ease_ridge: float = Field(250.0, gt=0, le=1e9, description="ease: L2 penalty, in customers. EASE is always evaluated.")
     bpr_ridge: float = Field(1e-4, ge=0, le=1e3, description="bpr_mf: L2 penalty on the vectors of an example.")
 

@@ -36,4 +36,4 @@ def shares(contributions: Tensor) -> Tensor:
     """Contributions [..., L] of single events to a score -> the positive ones' shares, sum 1 (0 where none is positive)."""
     positive = contributions.clamp_min(0)
     total = positive.sum(-1, keepdim=True)
-    return torch.where(total > 0, positive / total.clamp_min(torch.finfo(total.dtype).tiny), 0)
+    return positive / torch.where(total > 0, total, 1)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from data_contracts.errors import TrainingError
 from lightning_modules.examples import TrainingBatch
-from lightning_modules.objective import Asks, sampled_loss
+from lightning_modules.objective import Asks, Negatives, sampled_loss
 from lightning_modules.ranker import Ranker
 from lightning_modules.settings import TrainSettings
 from lightning_modules.warmup import learning_rate
@@ -28,15 +28,13 @@ LogRow = tuple[int, int, float, float]
 class RankerModule(L.LightningModule):  # type: ignore[misc]
     """Fits one ranker. ``log_rows`` holds a row for every step, also across a resume; ``read_losses`` brings it up to date."""
 
-    chances: Tensor
-
-    def __init__(self, model: Ranker, settings: TrainSettings, total_steps: int, chances: Tensor) -> None:
+    def __init__(self, model: Ranker, settings: TrainSettings, total_steps: int, negatives: Negatives) -> None:
         super().__init__()
         assert isinstance(model, nn.Module)
         self.model = model
         self.settings = settings
         self.total_steps = total_steps
-        self.register_buffer("chances", chances, persistent=False)  # [N] of each item to be drawn as a negative
+        self.negatives = negatives
         self.log_rows: list[LogRow] = []
         self.validation: list[float] = []  # NDCG@10 after each epoch, where the fit is validated
         self.resumed_from_epoch: int | None = None
@@ -58,7 +56,7 @@ class RankerModule(L.LightningModule):  # type: ignore[misc]
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         if self.settings.loss != "softmax" and isinstance(self.model, Asks):
-            loss = sampled_loss(self.model.questions(batch), self.settings, self.chances)
+            loss = sampled_loss(self.model.questions(batch), self.settings, self.negatives)
         else:
             loss = self.model.loss(batch)
         self._unread.append((self.global_step, self.current_epoch, loss.detach()))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_modules.chunked_softmax import chunked_cross_entropy
 from lightning_modules.examples import TrainingBatch
@@ -60,18 +60,37 @@ def full_softmax(questions: Questions) -> Tensor:
     )
 
 
-def draw_chances(histories: Histories, power: float) -> Tensor:
-    """[N] float32, sum 1: the chance of each item to be drawn as a negative, in proportion to (1 + buyers)^power."""
-    weights = (popularity_scores(histories) + 1) ** power
-    return weights / weights.sum()
+class Negatives(nn.Module):
+    """Draws items to stand for all that was not bought."""
+
+    chances: Tensor
+    reached: Tensor
+
+    def __init__(self, chances: Tensor) -> None:
+        """``chances`` [N], sum 1."""
+        super().__init__()
+        self.register_buffer("chances", chances.float(), persistent=False)
+        # A search in the running total, not torch.multinomial, which has no deterministic form on a GPU.
+        self.register_buffer("reached", chances.double().cumsum(0).float(), persistent=False)
+
+    @classmethod
+    def of(cls, histories: Histories, power: float) -> Negatives:
+        """Each item in proportion to (1 + buyers)^power."""
+        weights = (popularity_scores(histories) + 1).double() ** power
+        return cls(weights / weights.sum())
+
+    def draw(self, count: int) -> Tensor:
+        """[count] int64 columns, with replacement."""
+        points = torch.rand(count, device=self.reached.device)
+        return torch.searchsorted(self.reached, points, right=True).clamp_max(len(self.reached) - 1)
 
 
-def sampled_loss(questions: Questions, settings: TrainSettings, chances: Tensor) -> Tensor:
-    """The loss that ``settings.loss`` names over ``settings.negatives`` items drawn by ``chances`` [N], with replacement.
+def sampled_loss(questions: Questions, settings: TrainSettings, negatives: Negatives) -> Tensor:
+    """The loss that ``settings.loss`` names over ``settings.negatives`` drawn items.
 
     A drawn item that is a question's target, or that its customer owns, is left out for that question.
     """
-    drawn = torch.multinomial(chances, settings.negatives, replacement=True)  # [K]
+    drawn = negatives.draw(settings.negatives)  # [K]
     hidden, table = questions.hidden.float(), questions.table.float()
     good = (hidden * table.index_select(0, questions.targets)).sum(1)  # [T]
     bad = hidden @ table.index_select(0, drawn).T  # [T, K]
@@ -82,7 +101,7 @@ def sampled_loss(questions: Questions, settings: TrainSettings, chances: Tensor)
     if questions.owned is not None:
         excluded = excluded | questions.owned[:, drawn].index_select(0, questions.owner)
     if settings.loss == "sampled_softmax":
-        expected = (settings.negatives * chances[drawn]).log()
+        expected = (settings.negatives * negatives.chances[drawn]).log()
         return sampled_softmax(good, bad, questions.weights, expected, excluded)
     if settings.loss == "gbce":
         power = gbce_power(settings.negatives, len(table), settings.gbce_calibration)

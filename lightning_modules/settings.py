@@ -48,10 +48,10 @@ class ModelSpec:
     holder_dim: int = 16  # attention_cf only: width of a customer's vector in the attention over holders
     recent_days: int = 90  # recent_popularity only: buyers of this many days before the cut are counted
     markov_steps: int = 20  # markov only: a transition leads to one of this many events that follow
-    markov_step_decay: float = 0.8  # markov only: what each further event between two costs, as a factor
+    markov_step_decay: float = 0.95  # markov only: what each further event between two costs, as a factor
     markov_half_life_days: float | None = None  # markov only: what lies this long apart counts half; None: days do not matter
     knn_neighbours: int = 100  # item_knn only: neighbours kept per item
-    knn_shrinkage: float = 10.0  # item_knn only: added to the cosine's denominator, in customers
+    knn_shrinkage: float = 50.0  # item_knn only: added to the cosine's denominator, in customers
     ease_ridge: float = 250.0  # ease only: the L2 penalty, in customers
     bpr_ridge: float = 1e-4  # bpr_mf only: L2 penalty on the vectors of an example
     horizon_days: int = 164  # signal_attention only: how far ahead the question looks, asked on past days

@@ -25,7 +25,7 @@ from lightning_modules.examples import POOL_BATCHES, LengthBuckets, PurchaseExam
 from lightning_modules.family import FAMILY
 from lightning_modules.histories import ARROW_FILES, Histories
 from lightning_modules.module import LogRow, RankerModule
-from lightning_modules.objective import draw_chances
+from lightning_modules.objective import Negatives
 from lightning_modules.ranker import Ranker
 from lightning_modules.settings import ModelSpec, TrainSettings, as_json
 from lightning_modules.signal_attention import SignalAttention
@@ -76,8 +76,8 @@ def train_epochs(
         TrainingError: the loss became NaN, or ``out/last`` belongs to another fit.
     """
     examples, batches = _examples(model, spec, settings, histories)
-    chances = draw_chances(histories, settings.negatives_power)
-    module = RankerModule(model, settings, len(batches) * settings.epochs, chances)
+    negatives = Negatives.of(histories, settings.negatives_power)
+    module = RankerModule(model, settings, len(batches) * settings.epochs, negatives)
     identity = _identity(spec, settings, histories, purpose)
     last = out / "last" / "checkpoint.safetensors"
     done = _resumable(last, identity) if resume else None

@@ -23,6 +23,7 @@ from flows.learn import train_model
 from flows.nightly import nightly
 from flows.recommend import recommend
 from flows.run_store import RunStore
+from lightning_modules.settings import ModelKind
 
 AS_OF = date(2024, 6, 28)
 
@@ -80,6 +81,7 @@ def test_the_golden_run(run: Path) -> None:
     for model, value in golden.pop("ndcg_at_10").items():
         assert facts["ndcg_at_10"][model] == pytest.approx(value, abs=0.02)
     assert facts["ndcg_at_10"]["popularity"] == pytest.approx(0.276, abs=1e-4)
+    assert facts["ndcg_at_10"]["ease"] == pytest.approx(0.3224, abs=1e-3)
     assert {name: facts[name] for name in golden} == golden
 
 
@@ -156,6 +158,47 @@ def test_the_reason_names_the_holdings_with_their_weights(run: Path) -> None:
         ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "speaks", "words"),
+    [
+        ("ease", "contribution", "The score comes from the customer's purchases of"),
+        ("markov", "contribution", "The score comes from the customer's purchases of"),
+        ("popularity", "popularity", "One of the assets allowed for this customer that most customers bought."),
+        ("bpr_mf", "none", "this model does not say which purchase spoke for it"),
+    ],
+)
+def test_every_kind_of_baseline_says_what_its_recommendations_rest_on(
+    kind: ModelKind, speaks: str, words: str, run: Path, tmp_path: Path
+) -> None:
+    settings = {"train.models": [kind], "recommend.model": kind}
+    config = load_config("smoke", settings=settings)
+    train_model(config, kind, run / "histories" / "present", tmp_path / "model")
+    recommend(config, "r", AS_OF, run / "snapshot", run / "histories" / "present", tmp_path / "model", tmp_path / "out")
+    rows = pl.read_parquet(tmp_path / "out" / "recommendations.parquet").filter(pl.col("model_id") == kind)
+    assert rows.height > 1000
+    assert rows["explanation"][0].startswith(speaks)
+    assert words in rows["reason"][0]
+    attention = pl.read_parquet(tmp_path / "out" / "attention.parquet")
+    proof = json.loads((tmp_path / "out" / "faithfulness.json").read_text())
+    assert attention.is_empty() == (speaks != "contribution")
+    if speaks != "contribution":
+        assert rows["reason_assets"].null_count() == rows.height
+        assert proof["n_pairs"] == 0
+        return
+    # A purchase's share of what speaks for a candidate: the heaviest is the reason more often than another one.
+    assert proof["better_than_random"]
+    assert rows.filter(pl.col("explanation") == "contribution, better than random erasure").height > 1000
+    assert (rows["reason_weights"].list.sum().drop_nulls() <= 1.0002).all()
+
+
+def test_a_night_on_popularity_is_published_and_shows_no_attention(home: Path, prefect_engine: None, tmp_path: Path) -> None:
+    settings = {"train.models": ["popularity"], "recommend.model": "popularity"}
+    folder = nightly("smoke", settings=settings, home=tmp_path)
+    text = (folder / "evidence" / "index.html").read_text(encoding="utf-8")
+    assert "the published model (popularity) does not look at single purchases of a customer" in text
+    assert "closed form: no steps" in text
+
+
 def test_a_customer_with_no_history_is_served_and_told_so(run: Path) -> None:
     customers = pl.read_parquet(run / "histories" / "present" / "customers.parquet").filter(pl.col("n_buys") == 0)
     rows = pl.read_parquet(run / "recommendations.parquet").join(customers, on="customer_id", how="semi")
@@ -218,6 +261,9 @@ def test_a_second_night_compares_with_the_first_and_gives_the_same_recommendatio
     }
     one, other = (pl.read_parquet(folder / "recommendations.parquet").drop("run_id") for folder in (run, second))
     assert_frame_equal(one, other)
+    # The same seed: the same metrics, to the bit.
+    metrics = "evaluation/metrics.parquet"
+    assert file_sha256(run / metrics) == file_sha256(second / metrics)
 
 
 def _copy_with(folder: Path, into: Path, change: Callable[[str, pl.DataFrame], pl.DataFrame]) -> Path:

@@ -14,7 +14,7 @@ from lightning_modules.evaluation import rank_tables
 from lightning_modules.family import computed_ranker
 from lightning_modules.fit import fit, load_ranker
 from lightning_modules.histories import Histories
-from lightning_modules.objective import Questions, draw_chances, full_softmax, sampled_loss
+from lightning_modules.objective import Negatives, Questions, full_softmax, sampled_loss
 from lightning_modules.ranker import Ranker
 from lightning_modules.settings import ModelSpec, TrainSettings
 from tests.lightning_modules.small_histories import planted_market, write
@@ -31,8 +31,8 @@ ASKED = Questions(
 )
 
 
-def drawing(column: int) -> torch.Tensor:
-    return torch.nn.functional.one_hot(torch.tensor(column), 4).float()
+def drawing(column: int) -> Negatives:
+    return Negatives(torch.nn.functional.one_hot(torch.tensor(column), 4).float())
 
 
 def settings(loss: str, negatives: int = 2) -> TrainSettings:
@@ -66,14 +66,18 @@ def test_gbce_over_drawn_items_literally() -> None:
 def test_sampled_softmax_tends_to_the_full_one_however_items_are_drawn(chances: torch.Tensor) -> None:
     torch.manual_seed(0)
     full = full_softmax(ASKED)
-    drawn = sampled_loss(ASKED, settings("sampled_softmax", 100_000), chances)
+    drawn = sampled_loss(ASKED, settings("sampled_softmax", 100_000), Negatives(chances))
     assert drawn.item() == pytest.approx(full.item(), rel=0.01)
 
 
 def test_chances_follow_the_number_of_buyers(tmp_path: Path) -> None:
     histories = write(tmp_path, [[(1, 3), (2, 2)], [(1, 1)], [(1, 1)]], 3)
-    assert draw_chances(histories, 0.0).tolist() == pytest.approx([1 / 3] * 3)
-    assert draw_chances(histories, 1.0).tolist() == pytest.approx([4 / 7, 2 / 7, 1 / 7])
+    assert Negatives.of(histories, 0.0).chances.tolist() == pytest.approx([1 / 3] * 3)
+    negatives = Negatives.of(histories, 1.0)
+    assert negatives.chances.tolist() == pytest.approx([4 / 7, 2 / 7, 1 / 7])
+    torch.manual_seed(0)
+    shares = torch.bincount(negatives.draw(100_000), minlength=3) / 100_000
+    assert shares.tolist() == pytest.approx([4 / 7, 2 / 7, 1 / 7], abs=0.01)
 
 
 @pytest.fixture(scope="module")
