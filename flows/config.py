@@ -114,6 +114,7 @@ class ModelConfig(Section):
     anchor_spacing_days: Days = Field(30, description="signal_attention.")
     norm: Literal["pre", "post"] = Field("pre", description="Transformer: LayerNorm before a part, or after its sum.")
     positions: Literal["sinusoidal", "learned", "none"] = Field("sinusoidal", description="Transformer.")
+    kernel: Literal["softmax", "linear"] = Field("softmax", description="Transformer: linear costs no square of the length.")
     temporal_decay: Literal["none", "learned"] = Field(
         "none", description="Transformer: attention times exp(-rate * age in days), the rate learned per head."
     )

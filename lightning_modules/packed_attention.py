@@ -1,69 +1,71 @@
 """Causal self-attention over packed rows, group by group of similar length.
 
-- In float32, and on a GPU, each group goes through torch's fused kernel.
+- Each group goes through the attention primitive: torch's fused kernel, the linear kernel, or top-k.
 - In bfloat16 on a CPU the fused kernel is slow (its products do not use the processor's bfloat16 units: a fifth of the
-  rate measured here, a tenth in the backward), so forward and backward are written out as batched matrix products.
-
-Temporal decay multiplies the softmax's terms by exp(-rate * age) with age = t_i - t_j. For one query, rate * t_i is the
-same for every key and cancels: what remains is a term rate * t_j per key, which rides along as one further dimension of
-the keys (query 1), so the fused kernel serves it too, with gradients.
-
-Source: Vaswani et al. 2017, section 3.2, https://arxiv.org/abs/1706.03762
+  rate measured here, a tenth in the backward), so there softmax attention is written out, forward and backward, as
+  batched matrix products.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
-from lightning_modules.attention import attention_weights
+from lightning_modules.attention import attend
+from lightning_modules.linear_attention import linear_attention
 from lightning_modules.packed import Group, Packing
 
-# Width of the keys is kept a multiple of this when the decay's dimension is added: GPU kernels ask for it.
-KEY_MULTIPLE = 8
+Kernel = Literal["softmax", "linear"]
 
 
-def packed_attention(mixed: Tensor, packing: Packing, key_bias: Tensor | None = None) -> Tensor:
+def packed_attention(
+    mixed: Tensor, packing: Packing, key_bias: Tensor | None = None, kernel: Kernel = "softmax", top_k: int = 0
+) -> Tensor:
     """Causal attention of every row over the rows of its own sequence up to itself.
 
     Args:
         mixed: [T, 3 * D], queries, keys and values side by side, each of ``packing.heads`` heads.
         key_bias: [T, H], added to the scaled score of every query over this key; None for none.
+        top_k: softmax only: each query keeps its so many largest scores; 0: all.
 
     Returns:
         [T, D]; 0 for spare rows.
     """
-    if mixed.dtype == torch.bfloat16 and mixed.device.type == "cpu":
+    if mixed.dtype == torch.bfloat16 and mixed.device.type == "cpu" and kernel == "softmax" and not top_k:
         written: Tensor = _WrittenOut.apply(mixed, key_bias, packing)  # type: ignore[no-untyped-call]
         return written
+    return _by_group(mixed, packing, key_bias, kernel, top_k, weights=False)[0]
+
+
+def packed_weights(
+    mixed: Tensor, packing: Packing, key_bias: Tensor | None = None, kernel: Kernel = "softmax", top_k: int = 0
+) -> tuple[Tensor, list[Tensor]]:
+    """The weights path of :func:`packed_attention`: its output, and the attention [b, H, W, W] of each group."""
+    return _by_group(mixed, packing, key_bias, kernel, top_k, weights=True)
+
+
+def _by_group(
+    mixed: Tensor, packing: Packing, key_bias: Tensor | None, kernel: Kernel, top_k: int, *, weights: bool
+) -> tuple[Tensor, list[Tensor]]:
     parts = _parts(mixed, packing)
+    bias = None if key_bias is None else key_bias.flatten().index_select(0, packing.rows)  # [M]
     outputs: list[Tensor] = []
+    every: list[Tensor] = []
     for group in packing.groups:
         query, key, value = (_of_group(part, group, packing.heads) for part in parts)  # [b, H, W, d]
-        width = query.shape[-1]
-        if key_bias is not None:
-            query, key, value = _with_bias(query, key, value, _bias(key_bias, packing, group))
-        output = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=1 / math.sqrt(width))
-        outputs.append(output[..., :width].reshape(-1, width))
-    return _joined(outputs, mixed, packing)
-
-
-def packed_weights(mixed: Tensor, packing: Packing, key_bias: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
-    """The weights path of :func:`packed_attention`: its output, and the attention [b, H, W, W] of each group."""
-    parts = _parts(mixed, packing)
-    given: list[Tensor] = []
-    outputs: list[Tensor] = []
-    for group in packing.groups:
-        query, key, value = (_of_group(part, group, packing.heads) for part in parts)
-        bias = None if key_bias is None else _bias(key_bias, packing, group)[:, :, None, :]
-        given.append(attention_weights(query, key, bias=bias, causal=True))
-        outputs.append((given[-1] @ value).reshape(-1, value.shape[-1]))
-    return _joined(outputs, mixed, packing), given
+        level = None if bias is None else _of_group(bias, group, packing.heads)  # [b, H, W]
+        if kernel == "linear":
+            output, given = linear_attention(query, key, value, key_bias=level, causal=True, weights=weights)
+        else:
+            output, given = attend(query, key, value, key_bias=level, causal=True, top_k=top_k or None, weights=weights)
+        outputs.append(output.reshape(-1, value.shape[-1]))
+        if given is not None:
+            every.append(given)
+    return _joined(outputs, mixed, packing), every
 
 
 def _parts(mixed: Tensor, packing: Packing) -> tuple[Tensor, ...]:
@@ -78,28 +80,10 @@ def _of_group(values: Tensor, group: Group, heads: int) -> Tensor:
     return values[group.first : group.first + count].view(group.size, heads, group.width, *values.shape[1:])
 
 
-def _bias(key_bias: Tensor, packing: Packing, group: Group) -> Tensor:
-    """[T, H] -> [b, H, W]."""
-    return _of_group(key_bias.flatten().index_select(0, packing.rows), group, packing.heads)
-
-
 def _joined(outputs: list[Tensor], mixed: Tensor, packing: Packing) -> Tensor:
     """The cells' outputs, group after group -> [T, D]; spare rows read a row of zeros."""
     nothing = mixed.new_zeros(1, outputs[0].shape[-1])
     return torch.cat([*outputs, nothing]).index_select(0, packing.cells).view(len(mixed), -1)
-
-
-def _with_bias(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """One more dimension: 1 in the query, bias * sqrt(d) in the key; then zeros up to a width that kernels like."""
-    width = query.shape[-1]
-    more = -(width + 1) % KEY_MULTIPLE
-    one = torch.ones_like(query[..., :1])
-    scaled = (bias * math.sqrt(width)).to(key.dtype)[..., None]
-    return (
-        F.pad(torch.cat([query, one], -1), (0, more)),
-        F.pad(torch.cat([key, scaled], -1), (0, more)),
-        F.pad(value, (0, more + 1)),
-    )
 
 
 class _WrittenOut(torch.autograd.Function):

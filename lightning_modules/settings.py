@@ -27,6 +27,7 @@ KINDS: tuple[ModelKind, ...] = get_args(ModelKind)
 ItemStart = Literal["random", "covisits"]
 Norm = Literal["pre", "post"]
 Positions = Literal["sinusoidal", "learned", "none"]
+Kernel = Literal["softmax", "linear"]
 TemporalDecay = Literal["none", "learned"]
 Precision = Literal["float32", "bfloat16"]
 DecayShape = Literal["off", "exponential", "power"]
@@ -67,9 +68,10 @@ class ModelSpec:
     # transformer only
     norm: Norm = "pre"  # LayerNorm before each part of a block, or after its residual sum
     positions: Positions = "sinusoidal"
+    kernel: Kernel = "softmax"  # linear: feature maps, whose cost grows with the length and not its square
     temporal_decay: TemporalDecay = "none"  # learned: softmax(score - rate * age in days), one rate a head and block
+    top_k: int = 0  # also of the models below: a query looks at its so many best holdings only; 0: at all
     # What follows is for the models whose attention reads holdings: attention_cf, sequential_attention, portfolio_attention.
-    top_k: int = 0  # a query looks at its so many best holdings only; 0: at all
     decay: DecayShape = "power"  # how a holding's weight falls with its age
     decay_half_life_days: float = 3650.0  # age at which a weight has halved: where learning starts, or fixed
     step_decay: float = 0.9  # what each later purchase costs a holding's weight, as a factor; 1: order does not matter
@@ -107,6 +109,9 @@ class ModelSpec:
         _check("norm", self.norm, self.norm in ("pre", "post"), "pre or post")
         positions = ("sinusoidal", "learned", "none")
         _check("positions", self.positions, self.positions in positions, "sinusoidal, learned or none")
+        _check("kernel", self.kernel, self.kernel in ("softmax", "linear"), "softmax or linear")
+        both = self.kernel == "linear" and self.top_k > 0
+        _check("top_k", self.top_k, not both, "0 with kernel linear, which never forms a score")
         _check("temporal_decay", self.temporal_decay, self.temporal_decay in ("none", "learned"), "none or learned")
         _check("precision", self.precision, self.precision in ("float32", "bfloat16"), "float32 or bfloat16")
         _check("top_k", self.top_k, 0 <= self.top_k <= 10_000, "0 (all) to 10000")

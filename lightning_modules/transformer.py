@@ -48,6 +48,7 @@ class Block(nn.Module):
         super().__init__()
         dim = spec.dim
         self.pre = spec.norm == "pre"
+        self.kernel, self.top_k = spec.kernel, spec.top_k
         self.attention_norm = nn.LayerNorm(dim)
         self.mix = nn.Linear(dim, 3 * dim)  # query, key, value
         self.output = nn.Linear(dim, dim)
@@ -74,9 +75,9 @@ class Block(nn.Module):
         key_bias = None if self.decay is None else days[:, None] * F.softplus(self.decay)  # [T, H]
         given: list[Tensor] | None = None
         if weights:
-            attended, given = packed_weights(mixed, packing, key_bias)
+            attended, given = packed_weights(mixed, packing, key_bias, self.kernel, self.top_k)
         else:
-            attended = packed_attention(mixed, packing, key_bias)
+            attended = packed_attention(mixed, packing, key_bias, self.kernel, self.top_k)
         values = values + self.dropout(_linear(self.output, attended))
         if not self.pre:
             values = _norm(self.attention_norm, values)

@@ -238,6 +238,9 @@ OPTIONS: list[dict[str, object]] = [
     {"positions": "none"},
     {"temporal_decay": "learned"},
     {"precision": "bfloat16", "temporal_decay": "learned"},
+    {"kernel": "linear", "temporal_decay": "learned"},
+    {"kernel": "linear", "precision": "bfloat16"},
+    {"top_k": 2},
     {"item_features": False, "profile": False, "item_bias": False, "exclude_owned": False},
 ]
 
