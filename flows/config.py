@@ -211,6 +211,9 @@ class RecommendConfig(Section):
         le=3650,
         description="An asset without a close in this many days before as_of is not tradable.",
     )
+    dial: Share = Field(
+        0.0, description="Weight of the profit view in what is listed (never in the order); 0: preference alone decides."
+    )
     offer_previously_held: bool = Field(False, description="May an asset the customer sold be offered again?")
     same_asset: dict[str, str] = Field(
         default_factory=dict,

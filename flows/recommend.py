@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from flows.config import RunConfig
 from flows.learn import model_spec
+from flows.profit_view import chosen_by_dial, profit_view, top_lists
 from flows.suitability import NO_LIMIT, PAIR_RULES, RISK_LEVELS, asset_exclusions, asset_risk_class
 from lightning_modules.explanations import attention_table, faithfulness
 from lightning_modules.family import FAMILY, Speaks, events_read
@@ -34,6 +35,10 @@ WITHOUT_HOLDINGS: Mapping[str, tuple[str, str]] = {
     "gru4rec": ("none", "It often follows such purchases; this model does not say which purchase spoke for it."),
 }
 BY_PROFILE = "No purchase history yet: ranked by what this customer's profile says of the asset's features."
+BY_PROFIT = (
+    "Listed for its expected return, {} % a month above the average asset by its past prices, "
+    "in place of an asset that this customer would rather buy. {}"
+)
 BATCH = 512
 FALLBACK_DAYS = 90
 FAITHFULNESS_SAMPLE = 500
@@ -123,6 +128,12 @@ def recommend(
             .then(measured)
             .otherwise(pl.when(warm).then(pl.lit(unnamed[0])).otherwise(pl.lit(cold_explanation))),
             reason=pl.coalesce("reason", pl.when(warm).then(pl.lit(unnamed[1])).otherwise(fallback)),
+            listed_for=pl.when(pl.col("by_preference")).then(pl.lit("preference")).otherwise(pl.lit("profit")),
+        )
+        .with_columns(
+            reason=pl.when(pl.col("listed_for") == "profit")
+            .then(pl.format(BY_PROFIT, (pl.col("profit_view") * 100).round(2), pl.col("reason")))
+            .otherwise(pl.col("reason"))
         )
         .select(
             "run_id",
@@ -134,6 +145,8 @@ def recommend(
             "asset_class",
             "sector",
             "score",
+            "listed_for",
+            "profit_view",
             "model_id",
             "risk_level",
             "risk_predicted",
@@ -161,7 +174,10 @@ def _rank(
     removed: pl.DataFrame,
     out: Path,
 ) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
-    """``customer, rank, item, score`` of the eligible top k; streams pair exclusions to exclusions.parquet."""
+    """``customer, rank, item, score, by_preference, profit_view`` of the eligible list of k.
+
+    Streams pair exclusions to exclusions.parquet.
+    """
     open_to_all = ~items["asset_id"].is_in(removed["asset_id"].unique().to_list()).to_numpy()  # [N]
     asset_risk = items["asset_risk"].to_numpy().astype(np.int8)  # [N]
     profile = customers["risk_level"].replace_strict(RISK_LEVELS, default=NO_LIMIT, return_dtype=pl.Int8).to_numpy()  # [C]
@@ -186,7 +202,8 @@ def _rank(
     unknown.write_parquet(out / "customer_exclusions.parquet")
     counts: dict[str, dict[str, int]] = {rule: {"candidates": 0, "customers": 0} for rule in PAIR_RULES}
     parts: list[pl.DataFrame] = []
-    k = config.recommend.k
+    k, dial = config.recommend.k, config.recommend.dial
+    profit = _profit(snapshot, histories) if dial else np.zeros(histories.n_items)
     lengths = customers["n_buys"].to_numpy()
     read = events_read(model_spec(config, config.recommend.model))
     with pq.ParquetWriter(out / "exclusions.parquet", schema, compression="zstd") as writer:
@@ -204,9 +221,10 @@ def _rank(
                 broken[RULE["previously_held"]] = False
             forbidden = broken.any(axis=0)
             scores[forbidden | ~open_to_all[None, :] | unprofiled[low:high, None]] = -np.inf
-            order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+            liked = top_lists(scores, np.isfinite(scores), k)
+            order = chosen_by_dial(scores, profit, np.isfinite(scores), dial, k) if dial else liked
             value = np.take_along_axis(scores, order, axis=1)
-            keep = np.isfinite(value)
+            keep = order >= 0
             who, place = np.nonzero(keep)
             parts.append(
                 pl.DataFrame(
@@ -215,6 +233,8 @@ def _rank(
                         "rank": (place + 1).astype(np.int32),
                         "item": (order[keep] + 1).astype(np.int32),
                         "score": value[keep].astype(np.float32),
+                        "by_preference": (order[:, :, None] == liked[:, None, :]).any(2)[keep],
+                        "profit_view": profit[order[keep]],
                     }
                 )
             )
@@ -236,6 +256,13 @@ def _rank(
             )
     counts["no_profile"] = {"candidates": unknown.height * histories.n_items, "customers": unknown.height}
     return pl.concat(parts), counts
+
+
+def _profit(snapshot: Path, histories: Histories) -> NDArray[np.float64]:
+    """[N] profit view of each item, from the closes known on the cut."""
+    closes = pl.scan_parquet(snapshot / "prices.parquet").select("asset_id", "date", "close")
+    known = closes.filter(pl.col("date") <= histories.cut).collect()
+    return profit_view(known, histories.cut + timedelta(days=1), histories.asset_ids)
 
 
 def customer_pairs(snapshot: Path, same_asset: Mapping[str, str]) -> pl.DataFrame:

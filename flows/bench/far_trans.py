@@ -19,8 +19,8 @@ import torch
 
 from data_contracts.errors import ConfigError
 from flows.bench.far_trans_data import FarTransBenchmark, Split, row_of
-from flows.bench.far_trans_lists import list_metrics, per_split, top_lists
-from flows.bench.far_trans_profit import DIALS, chosen_by_dial, profit_view
+from flows.bench.far_trans_lists import list_metrics, per_split
+from flows.profit_view import chosen_by_dial, profit_view, top_lists
 from lightning_modules.examples import owned_columns
 from lightning_modules.family import FAMILY
 from lightning_modules.fit import fit, load_ranker
@@ -30,6 +30,7 @@ from lightning_modules.settings import KINDS, ModelKind, ModelSpec, TrainSetting
 BEST: ModelKind = "signal_attention"
 BASELINES: tuple[ModelKind, ...] = ("popularity", "recent_popularity", "item_knn", "markov", "ease")
 EVENTS_BATCH = 512
+DIALS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
 
 SPECS: dict[ModelKind, ModelSpec] = {
     # Chosen on the validation splits, 2026-11-24: mean nDCG@10 0.4301; dropout 0.1 gave 0.4292, 12 anchors 0.4284.

@@ -165,12 +165,14 @@ class FarTransBenchmark:
 
     @cached_property
     def closes(self) -> pl.DataFrame:
-        """ISIN, date, close; empty without FAR-Trans itself."""
+        """asset_id, date, close; empty without FAR-Trans itself."""
         if self.source is None:
-            return pl.DataFrame(schema={"ISIN": pl.String, "date": pl.Date, "close": pl.Float64})
+            return pl.DataFrame(schema={"asset_id": pl.String, "date": pl.Date, "close": pl.Float64})
         path = self.source / "close_prices.csv.gz"
         prices = pl.read_csv(path, schema_overrides={"ISIN": pl.String, "timestamp": pl.Date})
-        return prices.select("ISIN", date="timestamp", close=pl.col("closePrice").cast(pl.Float64)).sort("ISIN", "date")
+        return prices.select(asset_id="ISIN", date="timestamp", close=pl.col("closePrice").cast(pl.Float64)).sort(
+            "asset_id", "date"
+        )
 
     @cached_property
     def published(self) -> pl.DataFrame:

@@ -5,27 +5,14 @@ Everything here takes tables and scores; how a model came by its scores is not i
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from flows.bench.far_trans_data import Split
+from flows.profit_view import K
 
-K = 10
 DRAWS = 1000
-Floats = npt.NDArray[np.floating[Any]]
-Bools = npt.NDArray[np.bool_]
-
-
-def top_lists(scores: Floats, allowed: Bools) -> npt.NDArray[np.int64]:
-    """[n, K] columns of the best allowed scores, best first, equal scores by column; -1 where fewer are allowed."""
-    masked = np.where(allowed, scores, -np.inf)
-    order = np.argsort(-masked, axis=1, kind="stable")[:, :K]
-    lists = np.full((len(scores), K), -1, np.int64)
-    lists[:, : order.shape[1]] = np.where(np.take_along_axis(allowed, order, 1), order, -1)
-    return lists
 
 
 def list_metrics(lists: npt.NDArray[np.int64], assets: list[str], split: Split) -> pl.DataFrame:

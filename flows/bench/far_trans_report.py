@@ -8,10 +8,9 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from flows.bench.far_trans import BEST, Walk, dialled
+from flows.bench.far_trans import BEST, DIALS, Walk, dialled
 from flows.bench.far_trans_data import FarTransBenchmark
 from flows.bench.far_trans_lists import paired_difference, per_split
-from flows.bench.far_trans_profit import DIALS
 from reports.profit_front import write_profit_front
 
 PROTOCOL = """\

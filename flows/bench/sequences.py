@@ -99,9 +99,7 @@ def ask(model_dir: Path, spec: ModelSpec, question: Question) -> tuple[Floats, F
     histories = Histories.open(question.histories)
     model = load_ranker(model_dir, question.histories)
     with torch.inference_mode():
-        ranks, _ = rank_tables(
-            model.score, histories, question.customers, question.items, k=0, max_length=events_read(spec)
-        )
+        ranks, _ = rank_tables(model.score, histories, question.customers, question.items, k=0, max_length=events_read(spec))
     # One relevant item a customer, and both sides in the order of the customers.
     return expected_gains(ranks["greater"].to_numpy(), ranks["ties"].to_numpy(), K)
 

@@ -203,9 +203,7 @@ def bench_speed(
         for length in lengths:
             flops = contest.training_flops(length, shape)
             runs = [
-                contest.run(one, length, epochs, round_, threads, shape, rank=False)
-                for round_ in range(rounds)
-                for one in chosen
+                contest.run(one, length, epochs, round_, threads, shape, rank=False) for round_ in range(rounds) for one in chosen
             ]
             quality = {
                 one: contest.run(one, length, quality_epochs, 0, threads, shape, rank=True) for one in chosen if quality_epochs

@@ -404,3 +404,24 @@ def _rewrite(path: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None
 
 def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_the_dial_lists_for_profit_and_says_so(run: Path, tmp_path: Path) -> None:
+    def listed(dial: float) -> pl.DataFrame:
+        config = load_config("smoke", settings={"recommend.dial": dial})
+        present, model = run / "histories" / "present", run / "models" / "attention_cf-published"
+        out = recommend(config, run.name, AS_OF, run / "snapshot", present, model, tmp_path / str(dial))
+        return pl.read_parquet(out / "recommendations.parquet")
+
+    preferred, mixed = listed(0.0), listed(0.9)
+    assert set(preferred["listed_for"]) == {"preference"}
+    for_profit = mixed.filter(pl.col("listed_for") == "profit")
+    assert for_profit.height > 0
+    assert for_profit["reason"].str.starts_with("Listed for its expected return, ").all()
+    # Nothing is offered for profit that would have been listed anyway, and the order is still that of preference.
+    assert for_profit.join(preferred, on=["customer_id", "asset_id"], how="semi").height == 0
+    assert (mixed.sort("customer_id", "rank").group_by("customer_id").agg((pl.col("score").diff() <= 0).all())["score"]).all()
+    # The rules come first: what profit brings in was removed for nobody.
+    removed = pl.read_parquet(tmp_path / "0.9" / "exclusions.parquet").with_columns(pl.col("asset_id").cast(pl.String))
+    assert for_profit.join(removed, on=["customer_id", "asset_id"], how="semi").height == 0
+    assert mixed.filter(pl.col("listed_for") == "profit")["profit_view"].mean() > preferred["profit_view"].mean()  # type: ignore[operator]

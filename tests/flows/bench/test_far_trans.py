@@ -13,8 +13,8 @@ import pytest
 from data_contracts.errors import ConfigError, LandingError
 from flows.bench.far_trans import kinds_of, walk_forward
 from flows.bench.far_trans_data import FarTransBenchmark, Split
-from flows.bench.far_trans_lists import list_metrics, paired_difference, per_split, top_lists
-from flows.bench.far_trans_profit import chosen_by_dial, profit_view
+from flows.bench.far_trans_lists import list_metrics, paired_difference, per_split
+from flows.profit_view import chosen_by_dial, profit_view, top_lists
 from lightning_modules.histories import Histories
 from tests.conftest import real_data
 
@@ -133,7 +133,7 @@ def closes(last: float = 1.0) -> pl.DataFrame:
     days = [DAY - dt.timedelta(days=10 * number) for number in range(110, 0, -1)]
     rows = [(f"A{a:02}", day, math.exp((a - 15) * 0.002 * place)) for a in range(30) for place, day in enumerate(days)]
     future = [(f"A{a:02}", DAY + dt.timedelta(days=1), last) for a in range(30)]
-    return pl.DataFrame(rows + future, schema=["ISIN", "date", "close"], orient="row").sort("ISIN", "date")
+    return pl.DataFrame(rows + future, schema=["asset_id", "date", "close"], orient="row").sort("asset_id", "date")
 
 
 def test_the_profit_view_learns_what_rose_goes_on_rising_and_never_looks_ahead() -> None:

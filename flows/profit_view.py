@@ -21,9 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from flows.bench.far_trans_lists import top_lists
-
-DIALS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
+K = 10
 MOMENTA = (30, 90, 180, 365)
 STALE = 25
 """A close older than this many days says nothing about a day."""
@@ -36,10 +34,10 @@ Floats = npt.NDArray[np.float64]
 Closes = dict[str, tuple[npt.NDArray[np.int64], Floats]]
 
 
-def profit_view(closes: pl.DataFrame, time_point: dt.date, assets: list[str]) -> Floats:
-    """[N] expected monthly return relative to the mean asset, from closes dated before ``time_point``; 0 where unknown."""
-    now = (time_point - EPOCH).days
-    past = closes.filter(pl.col("date") < time_point)
+def profit_view(closes: pl.DataFrame, day: dt.date, assets: list[str]) -> Floats:
+    """[N] expected monthly return relative to the mean asset, from closes dated before ``day``; 0 where unknown."""
+    now = (day - EPOCH).days
+    past = closes.filter(pl.col("date") < day)
     table = _by_asset(past)
     if not table:
         return np.zeros(len(assets))
@@ -55,23 +53,40 @@ def profit_view(closes: pl.DataFrame, time_point: dt.date, assets: list[str]) ->
 
 
 def chosen_by_dial(
-    scores: npt.NDArray[np.floating[Any]], profit: Floats, allowed: npt.NDArray[np.bool_], dial: float
+    scores: npt.NDArray[np.floating[Any]], profit: Floats, allowed: npt.NDArray[np.bool_], dial: float, k: int = K
 ) -> npt.NDArray[np.int64]:
-    """[n, K] lists at ``dial`` in [0, 1]; 0 is preference alone, 1 profit alone."""
-    masked = np.where(allowed, scores, -np.inf)
-    shifted = np.exp(masked - masked.max(1, keepdims=True))
-    chance = shifted / shifted.sum(1, keepdims=True)
-    wanted = top_lists((1 - dial) * chance + dial * profit[None], allowed)
+    """[n, k] columns listed at ``dial`` in [0, 1], -1 = empty place; 0 is preference alone, 1 profit alone."""
+    wanted = top_lists(scores if dial == 0 else _worth(scores, profit, allowed, dial), allowed, k)
     # Preference orders what was chosen.
     chosen = np.zeros_like(allowed)
     row, place = np.nonzero(wanted >= 0)
     chosen[row, wanted[row, place]] = True
-    return top_lists(scores, chosen)
+    return top_lists(scores, chosen, k)
+
+
+def top_lists(scores: npt.NDArray[np.floating[Any]], allowed: npt.NDArray[np.bool_], k: int = K) -> npt.NDArray[np.int64]:
+    """[n, k] columns of the best allowed scores, best first, equal scores by column; -1 where fewer are allowed."""
+    masked = np.where(allowed, scores, -np.inf)
+    order = np.argsort(-masked, axis=1, kind="stable")[:, :k]
+    lists = np.full((len(scores), k), -1, np.int64)
+    lists[:, : order.shape[1]] = np.where(np.take_along_axis(allowed, order, 1), order, -1)
+    return lists
+
+
+def _worth(
+    scores: npt.NDArray[np.floating[Any]], profit: Floats, allowed: npt.NDArray[np.bool_], dial: float
+) -> npt.NDArray[np.floating[Any]]:
+    """[n, N]: the weighted sum of the probability of a purchase and the profit view."""
+    masked = np.where(allowed, scores, -np.inf)
+    highest = masked.max(1, keepdims=True)
+    shifted = np.exp(masked - np.where(np.isfinite(highest), highest, 0.0))
+    chance = shifted / np.maximum(shifted.sum(1, keepdims=True), np.finfo(np.float64).tiny)
+    return np.asarray((1 - dial) * chance + dial * profit)
 
 
 def _by_asset(closes: pl.DataFrame) -> Closes:
     table: Closes = {}
-    for (asset,), rows in closes.filter(pl.col("close") > 0).sort("date").group_by("ISIN", maintain_order=True):
+    for (asset,), rows in closes.filter(pl.col("close") > 0).sort("date").group_by("asset_id", maintain_order=True):
         table[str(asset)] = (rows["date"].dt.epoch("d").to_numpy().astype(np.int64), rows["close"].to_numpy())
     return table
 
