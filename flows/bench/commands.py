@@ -113,3 +113,15 @@ def sequences(
         seeds=seeds,
         threads=threads,
     )
+
+
+@bench.command()
+def growth(
+    plot: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("growth.html"),
+    epochs: Annotated[int, typer.Option(min=2, help="Epochs of a fit; the first does not count.")] = 4,
+    threads: Annotated[int, typer.Option(min=1)] = 2,
+) -> None:
+    """How an epoch's time grows with customers, history length (dense, sparse, linear attention) and catalogue."""
+    from flows.bench.growth import bench_growth
+
+    bench_growth(plot, epochs=epochs, threads=threads, say=typer.echo)

@@ -65,7 +65,7 @@ def _lists(model_dir: Path, histories_dir: Path, length: int) -> np.ndarray[Any,
         for batch in histories.batches(batch_size=256, max_length=length):
             seen = owned_columns(histories.batch(batch.customers).items, histories.n_items)
             order, real = top_columns(model.score(batch), ~seen, 10)
-            top[batch.customers.numpy()] = ((order + 1) * real).numpy()
+            top[batch.customers.numpy(), : order.shape[1]] = ((order + 1) * real).numpy()
     return top
 
 
