@@ -1,9 +1,9 @@
 """The profit view of an asset, point in time, and the one dial between preference and profit.
 
-The view is a ridge regression of an asset's later monthly return, relative to the other assets of the same day, on its
-past: momentum over one to twelve months, the return since its first close, volatility and drawdown. It is fitted anew on every
-time point, on windows that had *ended* before it: nothing dated on the time point or later is read. Where no window has ended
-yet, all views are 0.
+The view is a ridge regression, pulled to a prior, of an asset's later monthly return, relative to the other assets of the
+same day, on its past: momentum over one to twelve months, the return since its first close, volatility and drawdown. It is
+fitted anew on every day it is asked for, on windows that had *ended* before it: nothing dated on the day or later is read.
+Before any has ended, the prior speaks.
 
 The dial weighs the two: of all allowed assets those ten are listed that maximise
 
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from scipy.stats import rankdata
 
 K = 10
 MOMENTA = (30, 90, 180, 365)
@@ -28,7 +29,14 @@ STALE = 25
 HORIZONS = (30, 90, 164)
 """Days ahead of the windows that teach; the short ones end first, so there is something to learn from early on."""
 STEP = 12
-RIDGE = 30.0
+RIDGE = 3000.0
+"""Windows overlap and assets move together: thousands of rows are worth a handful of independent ones."""
+PRIOR = np.array([0.0] * len(MOMENTA) + [0.0, -0.03, 0.0])
+"""Before any window has ended: calm assets earn more (the low-volatility anomaly), 0.03 a month from one end to the other.
+
+Chosen on the validation splits, where the ten calmest beat the mean asset in both windows with closes, and no
+weights learnt from prices alone did.
+"""
 EPOCH = dt.date(1970, 1, 1)
 Floats = npt.NDArray[np.float64]
 Closes = dict[str, tuple[npt.NDArray[np.int64], Floats]]
@@ -46,7 +54,7 @@ def profit_view(closes: pl.DataFrame, day: dt.date, assets: list[str]) -> Floats
     here = [number for number, asset in enumerate(assets) if asset in table]
     known = np.array([_features(*table[assets[number]], now) for number in here])
     usable = np.isfinite(known[:, 0])
-    if weights is None or usable.sum() < 2:
+    if usable.sum() < 2:
         return view
     view[np.array(here)[usable]] = _standardised(known[usable]) @ weights
     return view
@@ -103,7 +111,7 @@ def _features(days: npt.NDArray[np.int64], prices: Floats, now: int) -> Floats:
     """What is known of an asset before day ``now``: the first entry is NaN where it has no fresh close."""
     last = _close(days, prices, now)
     if last is None:
-        return np.full(len(MOMENTA) + 3, np.nan)
+        return np.full(len(MOMENTA) + 4, np.nan)
     values = []
     for back in MOMENTA:
         then = _close(days, prices, now - back)
@@ -113,18 +121,24 @@ def _features(days: npt.NDArray[np.int64], prices: Floats, now: int) -> Floats:
     moves = np.diff(np.log(window))
     volatility = moves.std() if len(moves) > 3 else np.nan
     drawdown = np.log(last[1] / window.max()) if len(window) else np.nan
-    known: Floats = np.nan_to_num(np.array([*values, since, volatility, drawdown]), nan=0.0)
-    return known
+    return np.array([last[1], *values, since, volatility, drawdown])
 
 
 def _standardised(features: Floats) -> Floats:
-    """Ranks within the day, -0.5 to 0.5: prices know outliers, and what counts is which asset is better."""
-    order = features.argsort(0, kind="stable").argsort(0, kind="stable")
-    return np.asarray(order / max(len(features) - 1, 1) - 0.5, np.float64)
+    """Ranks within the day, -0.5 to 0.5, 0 where unknown: prices know outliers, and what counts is which asset is better."""
+    features = features[:, 1:]
+    ranks = np.zeros_like(features)
+    for column, values in enumerate(features.T):
+        known = np.flatnonzero(np.isfinite(values))
+        if len(known) > 1:
+            # Rounded, so that what differs by rounding alone is equal, and equal assets get an equal rank.
+            place = rankdata(values[known].round(6)) - 1
+            ranks[known, column] = place / (len(known) - 1) - 0.5
+    return ranks
 
 
-def _learn(table: Closes, now: int) -> Floats | None:
-    """Weights of the standardised features, from windows that ended before ``now``; None where there are too few."""
+def _learn(table: Closes, now: int) -> Floats:
+    """Weights of the standardised features, from windows that ended before ``now``; the prior where there are too few."""
     inputs: list[Floats] = []
     outcomes: list[Floats] = []
     for horizon in HORIZONS:
@@ -140,6 +154,6 @@ def _learn(table: Closes, now: int) -> Floats | None:
                 inputs.append(_standardised(np.array(known)))
                 outcomes.append(np.clip(np.array(later) - np.mean(later), -0.3, 0.3))
     if not inputs:
-        return None
+        return PRIOR
     x, y = np.concatenate(inputs), np.concatenate(outcomes)
-    return np.asarray(np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y), np.float64)
+    return np.asarray(PRIOR + np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (y - x @ PRIOR)), np.float64)

@@ -141,7 +141,7 @@ def test_the_profit_view_learns_what_rose_goes_on_rising_and_never_looks_ahead()
     view = profit_view(closes(), DAY, assets)
     assert view[-1] == 0
     assert (np.diff(view[:30]) > 0).mean() > 0.9
-    assert view[29] > 0.005 > -0.005 > view[0]
+    assert view[29] > 0.001 > -0.001 > view[0]
     np.testing.assert_array_equal(view, profit_view(closes(last=999.0), DAY, assets))
     np.testing.assert_array_equal(profit_view(closes().clear(), DAY, assets), np.zeros(31))
 
