@@ -29,6 +29,12 @@ from lightning_modules.ranker import FeatureRanker, Ranker
 # What stands as explanation and as reason beside a recommendation that no purchase is named for.
 SILENT = ("none", "Customers with similar purchases bought it; this model does not say which purchase spoke for it.")
 UNNAMED = ("none", "None of this customer's purchases speaks for it: it follows those for which one does.")
+LEADS: Mapping[Speaks, tuple[str, str]] = {
+    "attention": ("Attention rested on", ""),
+    "contribution": ("The score comes from", ""),
+    "none": ("", ""),  # such a model's reasons are in WITHOUT_HOLDINGS
+    "partial contribution": ("What speaks for it among holdings are", "; what other customers buy and the profile count besides"),
+}
 WITHOUT_HOLDINGS: Mapping[str, tuple[str, str]] = {
     "popularity": ("popularity", "One of the assets allowed for this customer that most customers bought."),
     "recent_popularity": ("popularity", "One of the assets allowed for this customer that most customers bought of late."),
@@ -364,7 +370,7 @@ def _reasons(
             )
         )
     )
-    lead = "Attention rested on" if speaks == "attention" else "The score comes from"
+    lead, rest = LEADS[speaks]
     doubt = f". {speaks.capitalize()} was not shown to be better than chance as an explanation in this run."
     tail = "." if faithful else doubt
     return (
@@ -377,7 +383,7 @@ def _reasons(
         .select(
             "customer",
             pl.col("candidate").alias("item"),
-            pl.format("{} the customer's purchases of {}{}", pl.lit(lead), pl.col("words"), pl.lit(tail)).alias("reason"),
+            pl.format("{} the customer's purchases of {}{}", pl.lit(lead), pl.col("words"), pl.lit(rest + tail)).alias("reason"),
             "reason_assets",
             "reason_weights",
         )

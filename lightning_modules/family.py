@@ -25,7 +25,7 @@ from lightning_modules.settings import ModelKind, ModelSpec
 from lightning_modules.signal_attention import SignalAttention
 from lightning_modules.transformer import CausalTransformer
 
-Speaks = Literal["attention", "contribution", "none"]
+Speaks = Literal["attention", "contribution", "partial contribution", "none"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ class Member:
     """One kind of model."""
 
     build: Callable[[ModelSpec, Histories], Ranker]
-    speaks: Speaks = "attention"  # what its ``attention`` is: where it looked, each event's exact share of a score, or nothing
+    # What its ``attention`` is: where it looked; each event's exact share of a score, or of that part of a score which comes
+    # from events (the rest comes from the market and the profile); or nothing.
+    speaks: Speaks = "attention"
     packed: bool = False  # it computes no padding: its batches need not be of similar length and are drawn at random
     reads_all: bool = False  # scores from the whole history, whatever ``max_length`` is
     serves_cold: bool = False  # ranks for a customer who never bought, by his profile
@@ -52,7 +54,7 @@ FAMILY: dict[ModelKind, Member] = {
     "ease": Member(EASE, speaks="contribution", reads_all=True),
     "bpr_mf": Member(MatrixFactorisation, speaks="none", of_customers=True),
     "gru4rec": Member(GRU4Rec, speaks="none"),
-    "signal_attention": Member(SignalAttention, speaks="contribution", reads_all=True),
+    "signal_attention": Member(SignalAttention, speaks="partial contribution", reads_all=True),
 }
 
 
