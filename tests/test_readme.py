@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.bench.commands import bench
 from flows.cli import app
 from flows.config import PRESETS, load_config, preset_names
 
@@ -15,11 +16,13 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LOCK = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line and line[0] != "#")
 COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands if command.callback)
+BENCHES = sorted(command.name or command.callback.__name__ for command in bench.registered_commands if command.callback)
 
 
 def test_every_command_of_the_readme_exists() -> None:
     used = set(re.findall(r"nightfolio ([a-z]+)\b", README))
-    assert used <= set(COMMANDS)
+    assert used <= {*COMMANDS, "bench"}
+    assert set(re.findall(r"nightfolio bench ([a-z-]+)\b", README)) == set(BENCHES)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -89,7 +89,6 @@ def far_trans(
 
 
 @bench.command()
-@bench.command()
 def sequences(
     data: Annotated[Path, typer.Option(help="Folder with SET.parquet files: columns user, item, position.")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="Data set; repeatable. Default: all with settings.")] = None,
