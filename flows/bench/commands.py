@@ -26,6 +26,7 @@ def speed(
     epochs: Annotated[int, typer.Option(min=2, help="Epochs of a timed run; the first does not count.")] = 3,
     quality_epochs: Annotated[int, typer.Option(min=0, help="Epochs before NDCG@10 is taken; 0: not taken.")] = 0,
     contestant: Annotated[list[str] | None, typer.Option(help="Only these; repeat. Unset: all that are installed.")] = None,
+    allocator: Annotated[str, typer.Option(help="huge-pages or default: the C library's, for all alike.")] = "huge-pages",
     threads: Annotated[int, typer.Option(min=1)] = 2,
 ) -> None:
     """Training speed and memory against RecTools' and RePlay's SASRec (`make bench-peers` installs them)."""
@@ -39,6 +40,7 @@ def speed(
         epochs=epochs,
         quality_epochs=quality_epochs,
         contestants=tuple(contestant or ()),
+        allocator=allocator,
         threads=threads,
         say=typer.echo,
     )

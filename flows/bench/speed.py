@@ -38,8 +38,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PEERS = {"rectools": "RecTools 0.19 SASRec", "replay": "RePlay 0.22 SASRec"}
 OURS = {"nightfolio": "bfloat16", "nightfolio-float32": "float32"}
-# For everybody alike: freed memory stays with the process, so that large buffers do not fault in page by page each step.
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+# For everybody alike. Large transient buffers are fetched from the system at every step; in huge pages that costs a five
+# hundredth of the page faults. Raising malloc's thresholds instead made the peers' peak memory grow by half.
+ALLOCATORS: dict[str, dict[str, str]] = {"default": {}, "huge-pages": {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}}
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,9 @@ class Run:
 class Contest:
     """The data, prepared once, and a folder for what the processes write."""
 
-    def __init__(self, data: Path, name: str, folder: Path) -> None:
+    def __init__(self, data: Path, name: str, folder: Path, allocator: str = "huge-pages") -> None:
         self.folder = folder
+        self.allocator = allocator
         split = leave_one_out(read_sequences(data / f"{name}.parquet"), folder / "split")
         # Everything but the last event trains; the last one is asked for.
         histories = Histories.open(split.test.histories)
@@ -109,7 +111,7 @@ class Contest:
             "top": str(paths["top.npy"]),
         }
         paths["request.json"].write_text(json.dumps(request))
-        environment = {**os.environ, **ALLOCATOR, "OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
+        environment = {**os.environ, **ALLOCATORS[self.allocator], "OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
         command = [*_program(contestant), str(paths["request.json"])]
         ended = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
         if ended.returncode:
@@ -173,6 +175,7 @@ def bench_speed(
     epochs: int = 3,
     quality_epochs: int = 0,
     contestants: tuple[str, ...] = (),
+    allocator: str = "huge-pages",
     threads: int = 2,
     say: Callable[[str], None] = print,
 ) -> list[Run]:
@@ -182,10 +185,13 @@ def bench_speed(
         epochs: of a timed process; the first is warm-up.
         quality_epochs: of one further process each, whose lists are scored; 0 for none.
         contestants: names among OURS and PEERS; none: all that are installed.
+        allocator: a name in ALLOCATORS, for everybody alike.
     """
     unknown = set(contestants) - {*OURS, *PEERS}
     if unknown:
         raise NightfolioError(f"no contestant {', '.join(sorted(unknown))}", remedy=f"name some of {', '.join([*OURS, *PEERS])}")
+    if allocator not in ALLOCATORS:
+        raise NightfolioError(f"no allocator setting {allocator!r}", remedy=f"name one of {', '.join(ALLOCATORS)}")
     shape = Shape()
     chosen = []
     for one in contestants or (*OURS, *PEERS):
@@ -194,7 +200,7 @@ def bench_speed(
         else:
             chosen.append(one)
     with tempfile.TemporaryDirectory() as folder:
-        contest = Contest(data, name, Path(folder))
+        contest = Contest(data, name, Path(folder), allocator)
         _say_protocol(contest, name, rounds, epochs, threads, shape, say)
         rates = {kind: matmul_rate(kind, threads) for kind in (torch.float32, torch.bfloat16)}
         told = ", ".join(f"{str(kind)[6:]} {rate / 1e9:.0f}" for kind, rate in rates.items())
@@ -223,7 +229,7 @@ def _say_protocol(
         f"model: hidden {shape.dim}, {shape.blocks} blocks, {shape.heads} heads, feed-forward {shape.dim}, dropout "
         f"{shape.dropout}, full softmax over the catalogue, batch {shape.batch_size}, Adam {shape.learning_rate} constant\n"
         f"speed: processes of {epochs} epochs, the first not counted, interleaved, {rounds} rounds; median over the rounds of "
-        f"each one's median epoch; {threads} threads; allocator {' '.join(f'{k}={v}' for k, v in ALLOCATOR.items())}\n"
+        f"each one's median epoch; {threads} threads; allocator {contest.allocator} {ALLOCATORS[contest.allocator] or ''}\n"
         "ours differs in its arithmetic: bfloat16 products and activations (weights, sums and Adam in float32), no dropout on "
         "attention weights, dropout masks from a pool of patterns; nightfolio-float32 has the latter two only\n"
         "NDCG@10: full catalogue less what the customer has, one scorer for all lists"
