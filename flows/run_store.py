@@ -7,7 +7,7 @@
       published/RUN/     a whole run: arrives by one atomic rename, never changes after
       published/CURRENT  symbolic link to the newest whole run
       trained/RUN/       what `nightfolio train` made: models and metrics, no recommendations
-      failed/RUN/        a run that stopped: failure.json says where and why, with the evidence it had
+      failed/RUN/        a run that stopped: failure.json says where and why, with the evidence it had; --resume RUN goes on
       leases/AS_OF       who runs that as_of now (an advisory lock that dies with its holder)
       markets/           simulated landing folders, one per setting
 """

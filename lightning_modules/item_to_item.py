@@ -21,6 +21,8 @@ from lightning_modules.popularity import popularity_scores
 from lightning_modules.ranker import ClosedForm
 from lightning_modules.settings import ModelSpec
 
+MOST_ENTRIES = 2**23
+"""Entries of W that are looked up at once: some 200 MB."""
 SPARSE = ("starts", "columns", "values")
 
 
@@ -63,15 +65,22 @@ class ItemToItem(ClosedForm, nn.Module):
         """[B, N]."""
         held = torch.zeros(len(batch.items), self.n_items + 1, device=batch.items.device)
         held = held.scatter_add(1, batch.items, self.event_weights(batch).to(held.dtype))[:, 1:]
-        # Event by entry of its item's row: [nnz of the batch's items], never a dense [N, N].
-        row, item = torch.nonzero(held, as_tuple=True)
-        length = self.starts[item + 1] - self.starts[item]
-        entry = torch.repeat_interleave(self.starts[item] - (length.cumsum(0) - length), length)
-        entry = entry + torch.arange(len(entry), device=entry.device)
-        owner = torch.repeat_interleave(row, length)
-        worth = torch.repeat_interleave(held[row, item], length) * self.values[entry]
+        row, item = torch.nonzero(held, as_tuple=True)  # [P] held pairs
+        length = self.starts[item + 1] - self.starts[item]  # entries of W that each reads
         spoken = torch.zeros(held.numel(), device=held.device)
-        spoken = spoken.index_add(0, owner * self.n_items + self.columns[entry], worth).view_as(held)
+        reached = length.cumsum(0)
+        total = int(reached[-1]) if len(reached) else 0
+        parts = max(-(-total // MOST_ENTRIES), 1)
+        # Pairs by entries of their item's row, never a dense [N, N]; in parts, since long histories read many rows.
+        ends = torch.searchsorted(reached, MOST_ENTRIES * torch.arange(1, parts, device=held.device))
+        for part in torch.tensor_split(torch.arange(len(row), device=held.device), ends.cpu()):
+            count = length[part]
+            entry = torch.repeat_interleave(self.starts[item[part]] - (count.cumsum(0) - count), count)
+            entry = entry + torch.arange(len(entry), device=entry.device)
+            owner = torch.repeat_interleave(row[part], count)
+            worth = torch.repeat_interleave(held[row[part], item[part]], count) * self.values[entry]
+            spoken.index_add_(0, owner * self.n_items + self.columns[entry], worth)
+        spoken = spoken.view_as(held)
         return torch.where(spoken > 0, spoken, self.buyers / (1 + self.buyers.max()) - 1)
 
     def attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:

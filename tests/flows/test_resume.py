@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
+from datetime import date
 from pathlib import Path
 
 import polars as pl
 import pytest
 import torch
+from rich.console import Console
 
 from data_contracts.errors import RunNotFound
 from flows.artifact import file_sha256
-from flows.resume import RESUME
+from flows.config import load_config
+from flows.night import staged_run
+from flows.resume import RESUME, remember, remembered
 from flows.run_store import RunStore
+from flows.show_runs import print_run
 from flows.train import train
 from lightning_modules.examples import TrainingBatch
 from lightning_modules.gru import GRU4Rec
@@ -51,6 +57,9 @@ def test_a_stopped_training_run_is_resumed(tmp_path: Path, prefect_engine: None,
         train("smoke", settings=SETTINGS, home=tmp_path)
     failed = tmp_path / "failed" / "2024-06-28-02"
     assert json.loads((failed / RESUME).read_text())["kind"] == "training"
+    printed = Console(record=True, width=200, file=io.StringIO())
+    print_run(printed, failed)
+    assert "go on with it: nightfolio train --resume 2024-06-28-02" in printed.export_text()
     resumed = train(home=tmp_path, resume=failed.name)
     assert calls < 2 * steps, "what was done is not done again"
     assert resumed == tmp_path / "trained" / failed.name
@@ -70,10 +79,23 @@ def test_a_stopped_training_run_is_resumed(tmp_path: Path, prefect_engine: None,
     assert (slice_["cut"], cut) == ("2023-12-01", "2024-02-29")
 
 
-def test_a_night_is_not_resumed_as_a_training_run(tmp_path: Path) -> None:
-    from flows.config import load_config
-    from flows.night import staged_run
+def test_a_killed_run_is_found_where_it_died_and_nothing_but_its_models_is_kept(tmp_path: Path) -> None:
+    config = load_config("smoke")
+    folder = RunStore(tmp_path).new_run(date(2024, 6, 28))
+    remember(folder, "training", config)
+    for name in ("models", "snapshot"):
+        (folder / name).mkdir()
+        (folder / name / "file").write_text(name)
+    (folder / "steps.jsonl").write_text("{}")
+    assert remembered(tmp_path, folder.name) == config
+    with staged_run(config, tmp_path, "training", folder.name) as night:
+        assert night.folder == folder
+        assert night.resumed
+        assert sorted(entry.name for entry in folder.iterdir()) == ["models", "resume.json"]
+        assert (folder / "models" / "file").read_text() == "models"
 
+
+def test_a_night_is_not_resumed_as_a_training_run(tmp_path: Path) -> None:
     config = load_config("smoke")
     with pytest.raises(Stopped), staged_run(config, tmp_path, "night"):
         raise Stopped

@@ -63,6 +63,19 @@ def test_item_knn_by_hand(tmp_path: Path) -> None:
     assert weights[0, 1].tolist() == [0.0, 0.0]
 
 
+def test_long_histories_are_scored_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(2)
+    rows = [[(int(i), int(9 - p)) for p, i in enumerate(generator.integers(1, 12, size=6))] for _ in range(20)]
+    histories = write(tmp_path, [*rows, []], 12)
+    model = computed("item_knn", histories)
+    batch = histories.batch(np.arange(21))
+    whole = model.score(batch)
+    for entries in (1, 7, 40):
+        monkeypatch.setattr("lightning_modules.item_to_item.MOST_ENTRIES", entries)
+        assert torch.allclose(model.score(batch), whole)
+    assert model.score(histories.batch(np.array([20]))).isfinite().all()
+
+
 MARKOV = [[(1, 10), (2, 8), (3, 5)], [(1, 9), (3, 2)]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,7 +13,7 @@ from reports.attention import _ink, _rgb, heatmap_svg, luminance, mean_weights
 from reports.evidence import TrainingEvidence
 from reports.pages import script_data
 from reports.regimes import regime_svg, spells
-from reports.training import fit_facts, thinned, validation_curve
+from reports.training import fit_facts, thinned, validation_curve, write_training_page
 
 
 def test_weights_are_averaged_over_candidates_and_sum_to_one() -> None:
@@ -101,7 +102,7 @@ def test_fit_in_numbers() -> None:
     assert fit_facts(TrainingEvidence("m", curve(0)))["last_loss"] is None
 
 
-def test_a_fit_that_chose_its_epochs_says_so() -> None:
+def test_a_fit_that_chose_its_epochs_says_so(tmp_path: Path) -> None:
     asked = [None] * 9 + [0.1] + [None] * 9 + [0.3] + [None] * 9 + [0.2]
     tried = curve(30).with_columns(fit=pl.lit("validating"), validation=pl.Series(asked))
     kept = curve(20).with_columns(fit=pl.lit("final"), validation=pl.lit(None, pl.Float64))
@@ -110,6 +111,12 @@ def test_a_fit_that_chose_its_epochs_says_so() -> None:
     assert (facts["validated"], facts["best_epoch"], facts["best_validation"]) == (3, 2, 0.3)
     assert fit_facts(TrainingEvidence("m", kept))["validated"] == 0
     assert validation_curve(tried)["validation"].to_list() == [0.1, 0.3, 0.2]
+    drawn = write_training_page([TrainingEvidence("m", pl.concat([tried, kept]))], tmp_path / "one.html").read_text()
+    assert "Validation: NDCG@10" in drawn
+    assert "was best after epoch 2 of 3" in drawn
+    plain = write_training_page([TrainingEvidence("m", kept)], tmp_path / "two.html").read_text()
+    assert "Learning rate" in plain
+    assert "Validation: NDCG@10" not in plain
 
 
 def test_script_data_cannot_leave_its_script() -> None:
