@@ -26,8 +26,8 @@ def write_profit_front(points: pl.DataFrame, published: pl.DataFrame, target: Pa
             x=points["ndcg"].to_list(),
             y=points["roi"].to_list(),
             customdata=points.select("dial", "known").rows(),
-            text=[f"{dial:g}" for dial in points["dial"]],
-            textposition="top center",
+            text=_labels(points),
+            textposition="middle right",
             mode="lines+markers+text",
             name="signal attention, by dial",
             hovertemplate=hover,
@@ -57,3 +57,16 @@ def write_profit_front(points: pl.DataFrame, published: pl.DataFrame, target: Pa
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(drawing.to_html(include_plotlyjs=True, full_html=True), encoding="utf-8", newline="\n")
     return target
+
+
+def _labels(points: pl.DataFrame) -> list[str]:
+    """The dial beside each point, but for points too near the last named one: labels must not lie over each other."""
+    span = [float(points[name].max() - points[name].min()) or 1.0 for name in ("ndcg", "roi")]  # type: ignore[operator, arg-type]
+    labels: list[str] = []
+    named: tuple[float, float] | None = None
+    for row in points.iter_rows(named=True):
+        place = (row["ndcg"] / span[0], row["roi"] / span[1])
+        far = named is None or max(abs(place[0] - named[0]), abs(place[1] - named[1])) > 0.08
+        labels.append(f"{row['dial']:g}" if far else "")
+        named = place if far else named
+    return labels
