@@ -19,7 +19,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from data_contracts.errors import ConfigError
-from lightning_modules.settings import DecayShape, Loss, ModelKind, RegimeMode
+from lightning_modules.settings import LIKELIHOODS, DecayShape, Loss, ModelKind, RegimeMode
 
 PRESETS = Path(__file__).parent / "presets"
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -110,7 +110,7 @@ class ModelConfig(Section):
     mlp_dim: int = Field(32, ge=1, le=4096, description="sequential_attention: hidden width over (context, item).")
     feature_dim: int = Field(16, ge=1, le=1024, description="portfolio_attention: width of a feature group's vector.")
     horizon_days: Days = Field(164, description="signal_attention: how far ahead the question looks, asked on past days.")
-    anchors: int = Field(8, ge=1, le=1000, description="signal_attention: past days that are asked on.")
+    anchors: int = Field(8, ge=1, le=64, description="signal_attention: past days that are asked on.")
     anchor_spacing_days: Days = Field(30, description="signal_attention.")
     norm: Literal["pre", "post"] = Field("pre", description="Transformer: LayerNorm before a part, or after its sum.")
     positions: Literal["sinusoidal", "learned", "none"] = Field("sinusoidal", description="Transformer.")
@@ -300,6 +300,11 @@ class RunConfig(Section):
             raise ValueError(f"source.path is needed for source.format={self.source.format!r} (flag --source)")
         if self.recommend.model not in self.train.models:
             raise ValueError(f"recommend.model={self.recommend.model!r} is not among train.models={self.train.models}")
+        if self.recommend.dial > 0 and self.recommend.model not in LIKELIHOODS:
+            raise ValueError(
+                f"recommend.dial={self.recommend.dial} needs scores that are likelihoods of a purchase, which "
+                f"recommend.model={self.recommend.model!r} does not give; choose one of {', '.join(LIKELIHOODS)}, or dial 0"
+            )
         if self.source.format == "simulated" and self.as_of not in (None, self.simulation.as_of):
             raise ValueError(
                 f"as_of={self.as_of} conflicts with simulation.as_of={self.simulation.as_of}: set simulation.as_of instead"

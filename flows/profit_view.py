@@ -3,7 +3,8 @@
 The view is a ridge regression, pulled to a prior, of an asset's later monthly return, relative to the other assets of the
 same day, on its past: momentum over one to twelve months, the return since its first close, volatility and drawdown. It is
 fitted anew on every day it is asked for, on windows that had *ended* before it: nothing dated on the day or later is read.
-Before any has ended, the prior speaks.
+Before any has ended, the prior speaks; and since so few windows are independent it
+weighs heavily later too: the view is mostly a tilt to calm assets.
 
 The dial weighs the two: of all allowed assets those ten are listed that maximise
 

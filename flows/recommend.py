@@ -42,7 +42,7 @@ WITHOUT_HOLDINGS: Mapping[str, tuple[str, str]] = {
 }
 BY_PROFILE = "No purchase history yet: ranked by what this customer's profile says of the asset's features."
 BY_PROFIT = (
-    "Listed for its expected return, {} % a month above the average asset by its past prices, "
+    "Listed for its expected return, {} % a month relative to the average asset by its past prices, "
     "in place of an asset that this customer would rather buy. {}"
 )
 BATCH = 512
@@ -228,7 +228,11 @@ def _rank(
             forbidden = broken.any(axis=0)
             scores[forbidden | ~open_to_all[None, :] | unprofiled[low:high, None]] = -np.inf
             liked = top_lists(scores, np.isfinite(scores), k)
-            order = chosen_by_dial(scores, profit, np.isfinite(scores), dial, k) if dial else liked
+            order = liked
+            if dial:
+                # Without a history the scores are counts of buyers, no likelihoods: such customers are not dialled.
+                ranked = FAMILY[config.recommend.model].serves_cold | (lengths[low:high] > 0)
+                order = np.where(ranked[:, None], chosen_by_dial(scores, profit, np.isfinite(scores), dial, k), liked)
             value = np.take_along_axis(scores, order, axis=1)
             keep = order >= 0
             who, place = np.nonzero(keep)

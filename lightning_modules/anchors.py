@@ -1,8 +1,8 @@
 """Training examples that repeat the question itself, asked on past days: "as known on day s, what is bought in the next H days?"
 
 An anchor is such a past day. Its examples are the customers with a history before it and a first purchase in its horizon.
-Everything a model reads of an example is dated
-before its anchor, so training sees exactly what scoring will see.
+Every purchase a model reads of an example is dated before its anchor, as every one it scores from is dated up to the
+cut. (Profiles are those of the cut in both.)
 """
 
 from __future__ import annotations

@@ -24,6 +24,15 @@ ModelKind = Literal[
 ]
 Loss = Literal["softmax", "sampled_softmax", "gbce", "bpr"]
 KINDS: tuple[ModelKind, ...] = get_args(ModelKind)
+LIKELIHOODS: tuple[ModelKind, ...] = (
+    "attention_cf",
+    "transformer",
+    "gru4rec",
+    "signal_attention",
+    "sequential_attention",
+    "portfolio_attention",
+)
+"""Kinds whose softmaxed scores are probabilities of a purchase, as they were trained to be."""
 ItemStart = Literal["random", "covisits"]
 Norm = Literal["pre", "post"]
 Positions = Literal["sinusoidal", "learned", "none"]
@@ -104,7 +113,7 @@ class ModelSpec:
         _check("ease_ridge", self.ease_ridge, self.ease_ridge > 0, "above 0")
         _check("bpr_ridge", self.bpr_ridge, self.bpr_ridge >= 0, "at least 0")
         _check("horizon_days", self.horizon_days, 1 <= self.horizon_days <= 3650, "1 to 3650")
-        _check("anchors", self.anchors, 1 <= self.anchors <= 1000, "1 to 1000")
+        _check("anchors", self.anchors, 1 <= self.anchors <= 64, "1 to 64")
         _check("anchor_spacing_days", self.anchor_spacing_days, 1 <= self.anchor_spacing_days <= 3650, "1 to 3650")
         _check("norm", self.norm, self.norm in ("pre", "post"), "pre or post")
         positions = ("sinusoidal", "learned", "none")

@@ -145,18 +145,28 @@ class SignalAttention(nn.Module):
 
     def attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
         """[B, K, L], each holding's share of what holdings say in favour of a candidate (at its last event)."""
+        return shares(self.contributions(batch, candidates))
+
+    def contributions(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
+        """[B, K, L]: what each holding adds to a candidate's score, 0 at padding; their sum is the score's part from holdings.
+
+        A holding says T[held, c] less what it says of the mean candidate; where a signal is clipped, all its holdings' parts
+        are scaled alike.
+        """
         _, spread = self._signals(batch)  # [B, Jh]
         first = len(ITEM_SIGNALS)
-        worth = self._worth(batch)[:, first : first + len(HOLDING_SIGNALS)] / spread  # [B, Jh]
+        worth = self._worth(batch)[:, first : first + len(HOLDING_SIGNALS)]  # [B, Jh]
         tables = self._market(batch)["holding"]  # [Jh, N, N]
         row, column = (batch.items - 1).clamp_min(0), (candidates - 1).clamp_min(0)
-        said = tables[:, row[:, None, :], column[:, :, None]]  # [Jh, B, K, L]
+        said = tables[:, row[:, None, :], column[:, :, None]] - tables.mean(2)[:, row][:, :, None, :]  # [Jh, B, K, L]
         _, recency = held_weights(batch.items, batch.days, batch.now, self.n_items)
         asked = torch.ones_like(said[:, :, :1])  # [Jh, B, 1, L]
         asked[WEIGHTED] = recency.gather(1, row)[:, None, :]
-        terms = torch.einsum("jbkl,bj->bkl", said * asked, worth)
         counted = latest_of_each(batch.items)[:, None, :] & (candidates > 0)[:, :, None]
-        return shares(torch.where(counted, terms, 0.0))
+        parts = torch.where(counted, said * asked / spread.T[:, :, None, None], 0.0)
+        whole = parts.sum(-1, keepdim=True)  # [Jh, B, K, 1], the signal before it is clipped
+        clipped = torch.where(whole == 0, 1.0, whole.clamp(LOW, HIGH) / torch.where(whole == 0, 1.0, whole))
+        return torch.einsum("jbkl,bj->bkl", parts * clipped, worth)
 
     def _worth(self, batch: HistoryBatch) -> Tensor:
         """[B, J], what one unit of each signal adds to a score."""

@@ -24,6 +24,8 @@ from lightning_modules.histories import write_histories
 
 TABLES = ("splits", "training_interactions", "test_interactions", "eligible_customers", "eligible_assets", "asset_returns")
 UNKNOWN = "Not_Available"
+USUAL_STEP = 12.5
+"""Days between two splits' time points, where only one is listed."""
 
 
 @dataclass(frozen=True)
@@ -88,19 +90,35 @@ class FarTransBenchmark:
 
     def _training(self, which: str, number: int, time_point: dt.date) -> pl.DataFrame:
         """Each pair known before ``time_point``, dated: by its first dated purchase, else by the split that first knew it."""
-        points = self.tables["splits"].filter(pl.col("set") == which).sort("split").select("split", "time_point")
-        learnt = points.select(
-            first_split="split",
-            # Somewhere between two splits' time points; a pair of the first split is stock, whatever its day.
-            learnt=pl.coalesce(
-                (pl.col("time_point").shift(1) + (pl.col("time_point") - pl.col("time_point").shift(1)) / 2),
-                pl.lit(self._first_day),
-            ).cast(pl.Date),
-        )
         pairs = self.tables["training_interactions"].filter((pl.col("set") == which) & (pl.col("first_split") <= number))
-        dated = pairs.join(learnt, on="first_split").join(self._first_purchases, on=["customerID", "ISIN"], how="left")
+        learnt = self._learnt_days(which)
+        dated = pairs.join(learnt, on="first_split", how="left")
+        dated = dated.join(self._first_purchases, on=["customerID", "ISIN"], how="left")
         known = pl.when(pl.col("bought") < time_point).then(pl.col("bought"))
         return dated.select("customerID", "ISIN", day=pl.coalesce(known, "learnt")).sort("customerID", "day", "ISIN")
+
+    def _learnt_days(self, which: str) -> pl.DataFrame:
+        """first_split, learnt: a day for the pairs that a split was the first to know, between its time point and the one before.
+
+        The splits listed need not be all there are: between two listed ones time points are interpolated, before the first
+        they go back by the usual step. Pairs of the very first split are stock, whatever their day.
+        """
+        splits = self.tables["splits"].filter(pl.col("set") == which).sort("split")
+        numbers = splits["split"].to_numpy().astype(np.float64)
+        points = splits["time_point"].dt.epoch("d").to_numpy().astype(np.float64)
+        step = float(np.median(np.diff(points) / np.diff(numbers))) if len(points) > 1 else USUAL_STEP
+
+        def time_points(asked: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            earlier = points[0] - (numbers[0] - asked) * step
+            return np.asarray(np.where(asked < numbers[0], earlier, np.interp(asked, numbers, points)), np.float64)
+
+        of_set = self.tables["training_interactions"].filter(pl.col("set") == which)
+        first = of_set["first_split"].unique().sort()
+        asked = first.to_numpy().astype(np.float64)
+        days = np.floor((time_points(asked) + time_points(asked - 1)) / 2)
+        stock = (self._first_day - dt.date(1970, 1, 1)).days
+        days = np.maximum(np.where(asked == asked.min(), stock, days), stock)
+        return pl.DataFrame({"first_split": first, "learnt": pl.Series(days.astype(np.int32)).cast(pl.Date)})
 
     @cached_property
     def _first_day(self) -> dt.date:
@@ -184,5 +202,17 @@ class FarTransBenchmark:
 
 
 def row_of(split_customers: tuple[str, ...], histories_customers: list[str]) -> npt.NDArray[np.int64]:
-    """Rows of ``split_customers`` in a training set's sorted customers."""
-    return np.searchsorted(np.array(histories_customers), np.array(split_customers)).astype(np.int64)
+    """Rows of ``split_customers`` in a training set's sorted customers.
+
+    Raises:
+        LandingError: one of them has no training pair; the protocol makes only customers with one eligible.
+    """
+    names, asked = np.array(histories_customers), np.array(split_customers)
+    rows = np.searchsorted(names, asked).astype(np.int64)
+    absent = asked[names[np.minimum(rows, len(names) - 1)] != asked]
+    if len(absent):
+        raise LandingError(
+            f"eligible_customers.parquet: {len(absent)} of {len(asked)} customers have no pair in training_interactions",
+            remedy="training_interactions must hold every pair from the first split on, also where splits.parquet lists fewer",
+        )
+    return rows

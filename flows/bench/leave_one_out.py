@@ -25,7 +25,7 @@ import numpy.typing as npt
 import polars as pl
 
 from data_contracts.errors import LandingError
-from lightning_modules.histories import Histories, days_since_epoch, write_histories
+from lightning_modules.histories import days_since_epoch, write_histories
 
 Stage = Literal["validation", "test"]
 CUT = date(2000, 1, 1)  # any day does: only the order is known
@@ -154,8 +154,3 @@ def expected_gains(greater: npt.NDArray[Any], ties: npt.NDArray[Any], k: int) ->
 
 
 Floats = npt.NDArray[np.float64]
-
-
-def open_histories(question: Question) -> Histories:
-    """What a model reads before it is asked."""
-    return Histories.open(question.histories)

@@ -54,31 +54,25 @@ def test_signal_weights_are_a_distribution_and_differ_between_customers(
     assert weights.std(0).max() > 1e-3
 
 
-def test_a_holdings_share_is_its_part_of_the_score(fitted: tuple[SignalAttention, Histories, np.ndarray]) -> None:
+def test_what_holdings_add_is_exactly_their_part_of_the_score(fitted: tuple[SignalAttention, Histories, np.ndarray]) -> None:
     model, histories, _ = fitted
-    batch = histories.batch(np.arange(5))
-    asked = torch.tensor([[7, 8]]).expand(5, -1)
+    batch = histories.batch(np.arange(30))
+    everything = torch.arange(1, 41).expand(30, -1)
     with torch.no_grad():
-        shares = model.attention(batch, asked)
-        worth = model.signal_weights(batch) * model.strength * len(model.signals)
+        parts = model.contributions(batch, everything)  # [B, N, L]
+        score = model.score(batch)
+        # The score without the six signals of holdings: the same model with their strengths at 0.
+        strength = model.strength.clone()
         first = len(ITEM_SIGNALS)
-        for row in range(5):
-            items = batch.items[row][batch.mask[row]]
-            # Each holding alone, by the definition of the sums: no use of the model's own path but the spread.
-            _, spread = model._signals(batch)
-            for place, candidate in enumerate((7, 8)):
-                parts = []
-                for item, day in zip(items.tolist(), batch.days[row].tolist(), strict=False):
-                    age = CUT_DAY - day
-                    said = 0.0
-                    for j, name in enumerate(HOLDING_SIGNALS):
-                        amount = 0.15 + 0.85 * 0.5 ** (age / 180) if name == "EASE of recent purchases" else 1.0
-                        table = model.holding[0, j, item - 1, candidate - 1]
-                        said += float(worth[row, first + j] * amount * table / spread[row, j])
-                    parts.append(max(said, 0.0))
-                total = sum(parts)
-                expected = [part / total if total else 0.0 for part in parts]
-                np.testing.assert_allclose(shares[row, place, : len(items)], expected, atol=1e-5)
+        model.strength[first : first + len(HOLDING_SIGNALS)] = 0
+        rest = model.score(batch)
+        model.strength.copy_(strength)
+        shares = model.attention(batch, everything)
+    assert (score - rest).abs().max() > 0.1
+    torch.testing.assert_close(parts.sum(-1), score - rest, atol=1e-4, rtol=1e-4)
+    assert torch.equal(parts[~batch.mask[:, None, :].expand_as(parts)], torch.zeros(int((~batch.mask).sum()) * 40))
+    positive = parts.clamp_min(0)
+    torch.testing.assert_close(shares * positive.sum(-1, keepdim=True), positive, atol=1e-5, rtol=1e-4)
 
 
 def test_a_customer_without_history_is_ranked_by_the_market(fitted: tuple[SignalAttention, Histories, np.ndarray]) -> None:

@@ -12,10 +12,9 @@ import pytest
 
 from data_contracts.errors import ConfigError, LandingError
 from flows.bench.far_trans import kinds_of, walk_forward
-from flows.bench.far_trans_data import FarTransBenchmark, Split
+from flows.bench.far_trans_data import FarTransBenchmark, Split, row_of
 from flows.bench.far_trans_lists import list_metrics, paired_difference, per_split
 from flows.profit_view import chosen_by_dial, profit_view, top_lists
-from lightning_modules.histories import Histories
 from tests.conftest import real_data
 
 DAY = dt.date(2020, 1, 1)
@@ -111,12 +110,28 @@ def test_a_walk_over_a_small_benchmark(tmp_path: Path) -> None:
     assert per_split(walk.rows).filter((pl.col("model") == "ease") & (pl.col("split") == 0))["ndcg"].to_list() == [1.0]
 
 
-def test_a_training_set_knows_nothing_of_its_time_point_or_later(tmp_path: Path) -> None:
-    benchmark = FarTransBenchmark(benchmark_folder(tmp_path / "data"))
-    for number, asked in enumerate(benchmark.splits("evaluation")):
-        histories = Histories.open(benchmark.write_training_set(asked, tmp_path / str(number)))
-        assert histories.cut == asked.time_point - dt.timedelta(days=1)
-        assert int(histories.days.max()) <= histories.cut_day
+def test_late_splits_alone_keep_every_earlier_pair_and_its_time(tmp_path: Path) -> None:
+    folder = benchmark_folder(tmp_path / "data")
+    splits = pl.read_parquet(folder / "splits.parquet")
+    splits.filter(pl.col("split") == 1).with_columns(split=pl.lit(41)).write_parquet(folder / "splits.parquet")
+    for name in ("test_interactions", "eligible_customers", "eligible_assets", "asset_returns"):
+        table = pl.read_parquet(folder / f"{name}.parquet").filter(pl.col("split") == 1)
+        table.with_columns(split=pl.lit(41)).write_parquet(folder / f"{name}.parquet")
+    pairs = pl.read_parquet(folder / "training_interactions.parquet")
+    pairs.with_columns(pl.col("first_split").replace({1: 40})).write_parquet(folder / "training_interactions.parquet")
+    benchmark = FarTransBenchmark(folder)
+    (late,) = benchmark.splits("evaluation")
+    assert late.training.height == pairs.height
+    days = dict(late.training.filter(pl.col("customerID") == "c00").select("ISIN", "day").iter_rows())
+    # Split 40 lies 12.5 days before split 41 (2020-02-01), 39 as many before that: the pair lies between; stock stays stock.
+    assert days == {"P": dt.date(2018, 1, 2), "Q": dt.date(2020, 1, 13)}
+    assert per_split(walk_forward(benchmark, "evaluation", ("popularity",), threads=1).rows)["customers"].to_list() == [40]
+
+
+def test_a_customer_without_training_pairs_is_refused_not_mistaken_for_another() -> None:
+    assert row_of(("a", "c"), ["a", "b", "c"]).tolist() == [0, 2]
+    with pytest.raises(LandingError, match="1 of 2 customers have no pair"):
+        row_of(("a", "z"), ["a", "b", "c"])
 
 
 def test_a_missing_table_and_an_unknown_model_are_named(tmp_path: Path) -> None:
@@ -171,7 +186,7 @@ def test_popularity_and_ease_equal_an_independent_script() -> None:
         row = {name: place for place, name in enumerate(people)}
         held = np.zeros((len(people), len(assets)))
         held[[row[c] for c in train["customerID"]], [column[a] for a in train["ISIN"]]] = 1
-        inverse = np.linalg.inv(held.T @ held + 30_000 * np.eye(len(assets)))
+        inverse = np.linalg.inv(held.T @ held + 100_000 * np.eye(len(assets)))
         weights = inverse / -np.diag(inverse)
         np.fill_diagonal(weights, 0)
         open_to_all = np.zeros(len(assets), bool)
