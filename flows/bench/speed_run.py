@@ -29,6 +29,8 @@ def run(request: dict[str, Any]) -> None:
         dropout=request["dropout"],
         max_length=request["length"],
         positions="learned",
+        # Chosen on the second-last event of ml_1m, 8 epochs: NDCG@10 0.1469, with random vectors 0.0532.
+        item_start="covisits",
         item_features=False,
         profile=False,
         item_bias=False,
