@@ -232,8 +232,8 @@ def _say_protocol(
         f"each one's median epoch; {threads} threads; allocator {contest.allocator} {ALLOCATORS[contest.allocator] or ''}\n"
         "ours differs in its arithmetic: bfloat16 products and activations (weights, sums and Adam in float32), no dropout on "
         "attention weights, dropout masks from a pool of patterns; nightfolio-float32 has the latter two only\n"
-        "ours also differs in its start: item vectors begin at a spectrum of the co-visits of the training set, not at random (a few "
-        "seconds, once, outside the epochs timed); chosen on the second-last event\n"
+        "ours also differs in its start: item vectors begin at a spectrum of the training set's co-visits, not at random "
+        "(a few seconds, once, outside the epochs timed); chosen on the second-last event\n"
         "NDCG@10: full catalogue less what the customer has, one scorer for all lists"
     )
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU on this machine: CPU figures only"
