@@ -95,7 +95,7 @@ class SignalAttention(nn.Module):
         first = int(histories.days.min()) if histories.n_events else 0
         with torch.no_grad():
             self.opening.fill_(first)
-            self._remember([histories.cut_day + 1], [market_before(histories, histories.cut_day + 1)])
+            self._remember(histories.cut_day + 1, market_before(histories, histories.cut_day + 1))
             asked = self.anchor_days(histories)
             if not asked:
                 return
@@ -213,8 +213,9 @@ class SignalAttention(nn.Module):
             return {name: self.anchors[name][place[0]].to(batch.items.device) for name in ("item", "holding", "trait")}
         return {"item": self.item[0], "holding": self.holding[0], "trait": self.trait[0]}
 
-    def _remember(self, days: list[int], markets: list[Market]) -> None:
-        self.days.copy_(torch.tensor(days))
-        self.item.copy_(torch.stack([market.item for market in markets]))
-        self.holding.copy_(torch.stack([market.holding for market in markets]))
-        self.trait.copy_(torch.stack([market.profile for market in markets]))
+    def _remember(self, day: int, market: Market) -> None:
+        """Keeps the one market that the fitted model scores by; it travels with the weights."""
+        self.days.fill_(day)
+        self.item.copy_(market.item[None])
+        self.holding.copy_(market.holding[None])
+        self.trait.copy_(market.profile[None])

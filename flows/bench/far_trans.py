@@ -76,9 +76,9 @@ def walk_forward(
         with tempfile.TemporaryDirectory() as scratch:
             histories_dir = benchmark.write_training_set(split, Path(scratch) / "histories")
             histories = Histories.open(histories_dir)
-            allowed = _allowed(histories, split)
-            profit = profit_view(benchmark.closes, split.time_point, histories.asset_ids)
             eligible = np.isin(np.array(histories.asset_ids), np.array(split.assets))
+            allowed = eligible & ~_owned(histories, split)
+            profit = profit_view(benchmark.closes, split.time_point, histories.asset_ids)
             priced = float((profit[eligible] != 0).mean())
             views.append({"split": split.number, "eligible": int(eligible.sum()), "priced": priced})
             for kind in models:
@@ -142,13 +142,11 @@ def _scores(
     return scores
 
 
-def _allowed(histories: Histories, split: Split) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    """[n, N]: eligible assets that are not in the customer's training set."""
+def _owned(histories: Histories, split: Split) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    """[n, N]: what each eligible customer's training set holds; never listed."""
     rows = row_of(split.customers, histories.customer_ids)
-    eligible = np.isin(np.array(histories.asset_ids), np.array(split.assets))
-    owned = owned_columns(histories.batch(rows).items, histories.n_items).numpy()
-    allowed: np.ndarray[tuple[int, int], np.dtype[np.bool_]] = eligible & ~owned
-    return allowed
+    owned: np.ndarray[tuple[int, int], np.dtype[np.bool_]] = owned_columns(histories.batch(rows).items, histories.n_items).numpy()
+    return owned
 
 
 def _long(chosen: np.ndarray[tuple[int, int], np.dtype[np.int64]], assets: list[str], split: Split, name: str) -> pl.DataFrame:
