@@ -15,9 +15,9 @@ import polars as pl
 from data_contracts.point_in_time import assert_point_in_time
 from data_contracts.transactions import last_possible_date
 from data_contracts.valid_at import valid_at
-from flows.config import HistoriesConfig
 from flows.market_features import encode, market_regime, popularity_features, price_features
 from flows.market_states import market_states
+from flows.sections.histories import HistoriesConfig
 from lightning_modules.histories import write_histories
 
 ASSET_COLUMNS = (

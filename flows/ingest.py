@@ -14,8 +14,8 @@ from data_contracts.errors import ContractBlocked, LandingError, StorageError
 from data_contracts.holdings import derive_holdings, reconcile_at
 from data_contracts.landing import LandedTable, SourceFile, read_landing
 from data_contracts.simulate import MarketSettings, simulate_market
-from flows.config import SimulationConfig
 from flows.night import Night
+from flows.sections.source import SimulationConfig
 from reports.contracts import write_contracts_page
 
 

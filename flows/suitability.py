@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from flows.config import RecommendConfig
+from flows.sections.recommend import RecommendConfig
 
 RISK_LEVELS = {"conservative": 1, "income": 2, "balanced": 3, "aggressive": 4}
 NO_LIMIT = 9

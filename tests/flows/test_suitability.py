@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from flows.config import RecommendConfig
 from flows.recommend import RULE, customer_pairs
+from flows.sections.recommend import RecommendConfig
 from flows.suitability import asset_exclusions, asset_risk_class
 
 AS_OF = date(2024, 6, 28)

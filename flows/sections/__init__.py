@@ -1,0 +1,1 @@
+"""The settings of a run, a group of them a file: typed, bounded, immutable."""
