@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from flows.recommend import RULE, customer_pairs
+from flows.eligible import RULE, customer_pairs
 from flows.sections.recommend import RecommendConfig
 from flows.suitability import asset_exclusions, asset_risk_class
 
