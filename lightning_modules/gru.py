@@ -13,62 +13,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_modules.covisits import covisit_vectors
-from lightning_modules.dropout import PooledDropout
 from lightning_modules.examples import TrainingBatch, owned_columns
-from lightning_modules.features import FeatureMap, StandardisedFeatures
 from lightning_modules.histories import Histories, HistoryBatch
+from lightning_modules.item_table import ItemTable
 from lightning_modules.objective import Questions, full_softmax
-from lightning_modules.popularity import log_popularity
 from lightning_modules.ranker import Examples, no_attention
 from lightning_modules.settings import ModelSpec
 
 
-class GRU4Rec(nn.Module):
+class GRU4Rec(ItemTable):
     """Ranker of one vocabulary; needs the training set's item features as well as its weights."""
 
     examples: Examples = "sequences"
-    item_features: Tensor
 
     def __init__(self, spec: ModelSpec, histories: Histories) -> None:
-        super().__init__()
-        self.spec = spec
-        self.n_items = histories.n_items
+        super().__init__(spec, histories)
         dim = spec.dim
-        self.items = nn.Embedding(self.n_items + 1, dim)  # row 0: the start token
-        nn.init.normal_(self.items.weight, std=dim**-0.5)
-        if spec.item_features:
-            self.register_buffer("item_features", histories.item_features.clone(), persistent=False)
-            self.item_scale = StandardisedFeatures(len(histories.item_feature_names))
-            self.from_features = FeatureMap(len(histories.item_feature_names), dim)
-        if spec.profile:
-            self.profile_scale = StandardisedFeatures(len(histories.customer_feature_names))
-            self.from_profile = FeatureMap(len(histories.customer_feature_names), dim)
         # nn.GRU drops out between its layers only; its input and output are dropped out here.
         between = spec.dropout if spec.blocks > 1 else 0.0
         self.reader = nn.GRU(dim, dim, num_layers=spec.blocks, batch_first=True, dropout=between)
         self.norm = nn.LayerNorm(dim)
-        self.bias = nn.Parameter(torch.zeros(self.n_items)) if spec.item_bias else None
-        self.dropout = PooledDropout(spec.dropout)
-
-    def prepare(self, histories: Histories, half_life_days: float | None) -> None:
-        with torch.no_grad():
-            if self.spec.item_features:
-                self.item_scale.learn(histories.item_features)
-            if self.spec.profile:
-                self.profile_scale.learn(histories.customer_features)
-            if self.bias is not None:
-                self.bias.copy_(log_popularity(histories, half_life_days))
-            if self.spec.item_start == "covisits":
-                self.items.weight[1:] = covisit_vectors(histories, self.spec.dim)
-
-    def item_table(self) -> Tensor:
-        """[N + 1, D]: learned vector plus what the item's features say; row 0 is the start token."""
-        table: Tensor = self.items.weight
-        if self.spec.item_features:
-            features = self.from_features(self.item_scale(self.item_features))
-            table = table + F.pad(features, (0, 0, 1, 0))
-        return table if self.spec.cosine_scale is None else F.normalize(table, dim=1)
 
     def questions(self, batch: TrainingBatch) -> Questions:
         table = self.item_table()

@@ -80,9 +80,7 @@ def test_growth_measures_writes_a_page_and_knows_an_exponent(tmp_path: Path, mon
     monkeypatch.setattr(growth, "CUSTOMERS", 8)
     monkeypatch.setattr(growth, "LONG_CUSTOMERS", 4)
     monkeypatch.setattr(growth, "AXES", {"items": (20, 40), "length, linear": (4, 8), "length, top 32": (4, 8)})
-    frame = growth.bench_growth(
-        tmp_path / "page.html", epochs=2, threads=1, axes=tuple(growth.AXES), say=lambda _: None
-    )
+    frame = growth.bench_growth(tmp_path / "page.html", epochs=2, threads=1, axes=tuple(growth.AXES), say=lambda _: None)
     assert frame["size"].to_list() == [20, 40, 4, 8, 4, 8]
     assert (frame["seconds"] > 0).all()
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
