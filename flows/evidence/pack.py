@@ -1,0 +1,61 @@
+"""The report step: recommendation files, drift, the Evidence bundle and its pages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+
+from flows import publish as publishing
+from flows.evidence import (
+    attention,
+    drift,
+    exclusions,
+    faithfulness,
+    files,
+    ranking,
+    recommendations,
+    reconciliation,
+    run,
+    training,
+    verdict,
+)
+from flows.night import Night
+from reports.drift_columns import DriftVerdict
+from reports.evidence import Absent, Evidence, Timing
+from reports.evidence_pack import write_evidence
+
+
+def report(night: Night) -> Path:
+    """Recommendation files, drift and ``evidence/``. Returns the evidence folder."""
+    publishing.write_recommendation_files(night)
+    pages = night.folder / "evidence"
+    pages.mkdir(exist_ok=True)
+    write_evidence(pages, gather(night, drift.gather(night, pages)))
+    return pages
+
+
+def gather(night: Night, drifted: tuple[DriftVerdict, ...] | Absent) -> Evidence:
+    """The bundle that the pages are made of."""
+    folder, config = night.folder, night.config
+    return Evidence(
+        verdict=verdict.gather(night, drifted),
+        run=run.gather(night),
+        counts=run.counts(night),
+        ranking=ranking.gather(night),
+        sufficiency=pl.read_parquet(folder / "evaluation" / "sufficiency.parquet"),
+        contracts=tuple(json.loads((folder / "contracts" / "verdicts.json").read_text(encoding="utf-8"))),
+        reconciliation=reconciliation.gather(night),
+        recommendations=recommendations.gather(night),
+        exclusions=exclusions.gather(night),
+        attention=attention.gather(night),
+        faithfulness=faithfulness.gather(night),
+        training=training.gather(night),
+        drift=drifted,
+        regimes=pl.read_parquet(folder / "histories" / "present" / "regime.parquet"),
+        files=files.gather(night),
+        timings=tuple(Timing(step["step"], step["seconds"], step["peak_mib"]) for step in publishing.steps(night)),
+        config=config.facts(),
+        packages=tuple(publishing.package_versions().items()),
+    )
