@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from data_contracts.errors import ConfigError
 from flows.sections.contracts import ContractsConfig, DriftConfig
+from flows.sections.gate import GateConfig
 from flows.sections.histories import HistoriesConfig
 from flows.sections.model import BaselinesConfig, ModelConfig
 from flows.sections.recommend import RecommendConfig
@@ -48,6 +49,7 @@ class RunConfig(Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     recommend: RecommendConfig = RecommendConfig()
     drift: DriftConfig = DriftConfig()
+    gate: GateConfig = GateConfig()
     schedule: ScheduleConfig = ScheduleConfig()
 
     @model_validator(mode="after")

@@ -33,7 +33,8 @@ def stored_config(run: Path) -> tuple[RunConfig, dict[str, str]]:
 def evaluate_again(run: Path) -> bool:
     """Whether the metrics computed now equal the recorded ones, to the bit."""
     config, dates = stored_config(run)
-    models: dict[str, Path] = {kind: run / "models" / f"{kind}-evaluated" for kind in config.train.models}
+    fits = json.loads((run / "evaluation" / "models.json").read_text(encoding="utf-8"))
+    models = {name: run / "models" / folder for name, folder in fits.items()}
     with tempfile.TemporaryDirectory() as scratch:
         out = evaluate_models(
             config,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import cast
@@ -17,7 +19,7 @@ from flows.config import RunConfig
 from lightning_modules.ease import MOST_ITEMS
 from lightning_modules.evaluation import rank_tables
 from lightning_modules.family import computed_ranker, events_read
-from lightning_modules.fit import Validation, fit, load_ranker
+from lightning_modules.fit import Validation, fit, fitted_spec, load_ranker
 from lightning_modules.histories import Histories
 from lightning_modules.settings import ModelKind, ModelSpec, TrainSettings
 from lightning_modules.training_loop import OnEpoch
@@ -126,7 +128,7 @@ def evaluate_models(
     config: RunConfig,
     snapshot: Path,
     histories_dir: Path,
-    models: dict[str, Path],
+    models: Mapping[str, Path],
     cut: date,
     as_of: date,
     out: Path,
@@ -134,6 +136,7 @@ def evaluate_models(
     """Rank tables of every model, of popularity and of EASE, ``metrics.parquet`` (:func:`reports.ranking.summarise`)
     and ``sufficiency.parquet`` (:func:`reports.sufficiency.sufficiency`).
 
+    ``models`` maps the name that a fit has in the metrics to its folder; ``models.json`` records which that was.
     Raises TrainingError where nobody bought anything new in the horizon.
     """
     torch.set_num_threads(config.threads)
@@ -148,8 +151,11 @@ def evaluate_models(
     rankings: dict[str, Ranking] = {}
     always = [kind for kind in ALWAYS if kind not in models and (kind != EASE or histories.n_items <= MOST_ITEMS)]
     for name in (*always, *models):
-        spec = model_spec(config, cast("ModelKind", name))
-        model = load_ranker(models[name], histories_dir) if name in models else computed_ranker(spec, histories)
+        if name in models:
+            spec, model = fitted_spec(models[name]), load_ranker(models[name], histories_dir)
+        else:
+            spec = model_spec(config, cast("ModelKind", name))
+            model = computed_ranker(spec, histories)
         with torch.inference_mode():
             relevant, top = rank_tables(
                 model.score,
@@ -176,6 +182,8 @@ def evaluate_models(
         seed=config.seed,
     )
     metrics.write_parquet(out / "metrics.parquet")
+    fits = {name: folder.name for name, folder in models.items()}
+    (out / "models.json").write_text(json.dumps(fits, indent=2), encoding="utf-8")
     sufficiency(segments["history_length"]).write_parquet(out / "sufficiency.parquet")
     return out
 

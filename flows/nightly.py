@@ -34,13 +34,16 @@ def nightly(
 
         past = tasks.histories(night, snapshot, night.evaluation_cut, "past")
         held_out = tasks.validation(night, snapshot, night.evaluation_cut, "past")
-        candidates = {kind: tasks.train(night, past, kind, "evaluated", held_out) for kind in config.train.models}
-        evaluation = tasks.evaluate(night, snapshot, past, candidates)
+        candidates = {str(kind): tasks.train(night, past, kind, "evaluated", held_out) for kind in config.train.models}
+        # From here on the night has the settings that it publishes: the champion's, where tonight's are refused.
+        night, scored = tasks.challenge(night, snapshot, past, candidates)  # noqa: PLW2901
+        evaluation = tasks.evaluate(night, snapshot, past, scored)
 
         present = tasks.histories(night, snapshot, night.as_of, "present")
         held_out = tasks.validation(night, snapshot, night.as_of, "present")
-        model = tasks.train(night, present, config.recommend.model, "published", held_out)
+        model = tasks.train(night, present, night.config.recommend.model, "published", held_out)
         ranked = tasks.recommend(night, snapshot, present, model)
+        gated = tasks.gate(night, evaluation, ranked)
 
-        evidence = tasks.report(night, snapshot, evaluation, ranked)
+        evidence = tasks.report(night, snapshot, evaluation, ranked, gated)
         return tasks.publish(night, evidence)

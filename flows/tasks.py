@@ -7,13 +7,16 @@ on what was written. Results are not cached by the orchestrator: the manifest, n
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows import champion as champions
 from flows import evidence, learn
+from flows import gate as gating
 from flows import ingest as landing
 from flows import publish as publishing
 from flows import recommend as offering
@@ -84,11 +87,41 @@ def train(night: Night, histories: Artifact, kind: ModelKind, purpose: str, held
         return Artifact.of(learn.train_model(night.config, kind, histories.open(), out, earlier, resume=night.resumed))
 
 
+def challenge(
+    night: Night, snapshot: Artifact, past: Artifact, models: Mapping[str, Artifact]
+) -> tuple[Night, Mapping[str, Artifact]]:
+    """Tonight's model against the last publication's, where their settings differ; what the night goes on with."""
+    champion = champions.champion_tonight(night)
+    if champion is None:
+        return night, models
+    defender = replace(night, config=champion.config)
+    held_out = validation(defender, snapshot, night.evaluation_cut, "champion")
+    defending = train(defender, past, champion.config.recommend.model, "champion", held_out)
+    return decide_challenge(night, snapshot, past, champion, defending, models)
+
+
 @task(cache_policy=NO_CACHE, persist_result=False)
-def evaluate(night: Night, snapshot: Artifact, past: Artifact, models: Mapping[ModelKind, Artifact]) -> Artifact:
+def decide_challenge(
+    night: Night,
+    snapshot: Artifact,
+    past: Artifact,
+    champion: champions.Champion,
+    defending: Artifact,
+    models: Mapping[str, Artifact],
+) -> tuple[Night, Mapping[str, Artifact]]:
+    """By the rule; every fit by the name that it has in the metrics."""
+    with night.step("challenge"):
+        fits = {name: model.open() for name, model in models.items()}
+        night, named = champions.challenge(night, snapshot.open(), past.open(), champion, defending.open(), fits)
+        known = {model.path: model for model in (*models.values(), defending)}
+        return night, {name: known[path] for name, path in named.items()}
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def evaluate(night: Night, snapshot: Artifact, past: Artifact, models: Mapping[str, Artifact]) -> Artifact:
     """Every model against what customers bought after the cut."""
     with night.step("evaluate"):
-        paths = {str(kind): model.open() for kind, model in models.items()}
+        paths = {name: model.open() for name, model in models.items()}
         out = night.folder / "evaluation"
         return Artifact.of(
             learn.evaluate_models(night.config, snapshot.open(), past.open(), paths, night.evaluation_cut, night.as_of, out)
@@ -100,16 +133,24 @@ def recommend(night: Night, snapshot: Artifact, present: Artifact, model: Artifa
     """Eligible top k per customer with reasons; removed candidates with theirs."""
     with night.step("recommend"):
         out = night.folder / "recommendations"
-        return Artifact.of(
-            offering.recommend(night.config, night.run_id, night.as_of, snapshot.open(), present.open(), model.open(), out)
-        )
+        offering.recommend(night.config, night.run_id, night.as_of, snapshot.open(), present.open(), model.open(), out)
+        publishing.write_recommendation_files(night)
+        return Artifact.of(out)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def report(night: Night, snapshot: Artifact, evaluation: Artifact, ranked: Artifact) -> Artifact:
-    """Drift, recommendation files and the evidence pages."""
+def gate(night: Night, evaluation: Artifact, ranked: Artifact) -> Artifact:
+    """Drift, then every check on the run; whether it is published, and whether a person decides first."""
+    with night.step("gate"):
+        evaluation.open(), ranked.open()
+        return Artifact.of(gating.gate(night, evidence.measure_drift(night)))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def report(night: Night, snapshot: Artifact, evaluation: Artifact, ranked: Artifact, gated: Artifact) -> Artifact:
+    """The evidence pages."""
     with night.step("report"):
-        snapshot.open(), evaluation.open(), ranked.open()
+        snapshot.open(), evaluation.open(), ranked.open(), gated.open()
         return Artifact.of(evidence.report(night))
 
 

@@ -32,6 +32,6 @@ def train(
         snapshot = tasks.contracts(night, tasks.ingest(night))
         past = tasks.histories(night, snapshot, night.evaluation_cut, "past")
         held_out = tasks.validation(night, snapshot, night.evaluation_cut, "past")
-        models = {kind: tasks.train(night, past, kind, "evaluated", held_out) for kind in config.train.models}
+        models = {str(kind): tasks.train(night, past, kind, "evaluated", held_out) for kind in config.train.models}
         tasks.evaluate(night, snapshot, past, models)
         return tasks.keep(night)

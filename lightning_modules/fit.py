@@ -37,7 +37,7 @@ from lightning_modules.ranker import Ranker
 from lightning_modules.settings import ModelSpec, TrainSettings, as_json
 from lightning_modules.training_loop import OnEpoch, Trained, mean_loss, quiet_and_repeatable, train_epochs
 
-__all__ = ["FitReport", "ModelSpec", "TrainSettings", "Validation", "build_ranker", "fit", "load_ranker"]
+__all__ = ["FitReport", "ModelSpec", "TrainSettings", "Validation", "build_ranker", "fit", "fitted_spec", "load_ranker"]
 
 NOT_TRAINED = Trained([], [], 0, None, "cpu")
 
@@ -153,6 +153,11 @@ def load_ranker(model_dir: Path, histories_dir: Path) -> Ranker:
     model.load_state_dict(load_file(model_dir / "weights.safetensors"))
     model.eval()
     return model
+
+
+def fitted_spec(model_dir: Path) -> ModelSpec:
+    """The shape of the fitted model of ``model_dir``, as it was fitted."""
+    return ModelSpec(**json.loads((model_dir / "model.json").read_text(encoding="utf-8"))["spec"])
 
 
 def _validate(

@@ -20,8 +20,9 @@ import polars as pl
 
 from reports.drift_columns import DriftVerdict
 
-Outcome = Literal["pass", "warn", "block"]
-"""How a check ended. ``warn``: published, and somebody should look. ``block``: not published."""
+Outcome = Literal["pass", "warn", "block", "not_measured", "not_applicable"]
+"""How a check ended. ``warn``: published, and somebody should look. ``block``: not published. ``not_measured``: it ought to
+have been made and was not, which is never a pass. ``not_applicable``: there was nothing to make it on, e.g. no earlier night."""
 
 Facts = tuple[tuple[str, str], ...]
 """Pairs of a label and its value, in the order in which they are to be read."""
@@ -50,6 +51,7 @@ class Check:
     link: str = ""
     """Where the details stand: a page (``contracts.html``) or an anchor of the index, which is a field's name of
     :class:`Evidence` (``#drift``, ``#ranking``)."""
+    id: str = ""
 
 
 @dataclass(frozen=True)

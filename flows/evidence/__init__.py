@@ -12,6 +12,7 @@ What a template must be given besides the field (a picture, grouped rows) is a l
 :func:`reports.evidence_pack.write_evidence`.
 """
 
+from flows.evidence.drift import measure as measure_drift
 from flows.evidence.pack import gather, report
 
-__all__ = ["gather", "report"]
+__all__ = ["gather", "measure_drift", "report"]

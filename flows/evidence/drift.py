@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
@@ -10,14 +11,36 @@ import polars as pl
 
 from flows.night import Night
 from reports.drift import drift_report
-from reports.drift_columns import HOLDINGS, RECOMMENDATIONS, TRADES, DriftColumn, DriftVerdict, feature_columns
+from reports.drift_columns import HOLDINGS, RECOMMENDATIONS, TRADES, ColumnDrift, DriftColumn, DriftVerdict, feature_columns
 from reports.evidence import Absent
 
 FIRST = "first publication of this preset and source in this home: nothing to compare with"
 
 
-def gather(night: Night, pages: Path) -> tuple[DriftVerdict, ...] | Absent:
-    """Measures drift table by table and writes a page of each into ``pages``."""
+def measure(night: Night) -> tuple[DriftVerdict, ...] | Absent:
+    """Measures drift table by table; writes a page of each beside the index, and ``audit/drift.json``."""
+    found = _measured(night)
+    absent, tables = (found.reason, []) if isinstance(found, Absent) else ("", [asdict(verdict) for verdict in found])
+    path = night.folder / "audit" / "drift.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"absent": absent, "tables": tables}, indent=2), encoding="utf-8")
+    return found
+
+
+def gather(night: Night) -> tuple[DriftVerdict, ...] | Absent:
+    """What :func:`measure` found."""
+    told = json.loads((night.folder / "audit" / "drift.json").read_text(encoding="utf-8"))
+    if told["absent"]:
+        return Absent(told["absent"])
+    return tuple(
+        DriftVerdict(**{**table, "columns": tuple(ColumnDrift(**column) for column in table["columns"])})
+        for table in told["tables"]
+    )
+
+
+def _measured(night: Night) -> tuple[DriftVerdict, ...] | Absent:
+    pages = night.folder / "evidence"
+    pages.mkdir(exist_ok=True)
     previous = night.previous()
     if previous is None:
         return Absent(FIRST)

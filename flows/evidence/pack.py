@@ -1,4 +1,4 @@
-"""The report step: recommendation files, drift, the Evidence bundle and its pages."""
+"""The report step: the Evidence bundle and its pages."""
 
 from __future__ import annotations
 
@@ -22,25 +22,23 @@ from flows.evidence import (
     verdict,
 )
 from flows.night import Night
-from reports.drift_columns import DriftVerdict
-from reports.evidence import Absent, Evidence, Timing
+from reports.evidence import Evidence, Timing
 from reports.evidence_pack import write_evidence
 
 
 def report(night: Night) -> Path:
-    """Recommendation files, drift and ``evidence/``. Returns the evidence folder."""
-    publishing.write_recommendation_files(night)
+    """Writes ``evidence/`` and returns it."""
     pages = night.folder / "evidence"
     pages.mkdir(exist_ok=True)
-    write_evidence(pages, gather(night, drift.gather(night, pages)))
+    write_evidence(pages, gather(night))
     return pages
 
 
-def gather(night: Night, drifted: tuple[DriftVerdict, ...] | Absent) -> Evidence:
+def gather(night: Night) -> Evidence:
     """The bundle that the pages are made of."""
     folder, config = night.folder, night.config
     return Evidence(
-        verdict=verdict.gather(night, drifted),
+        verdict=verdict.gather(night),
         run=run.gather(night),
         counts=run.counts(night),
         ranking=ranking.gather(night),
@@ -52,7 +50,7 @@ def gather(night: Night, drifted: tuple[DriftVerdict, ...] | Absent) -> Evidence
         attention=attention.gather(night),
         faithfulness=faithfulness.gather(night),
         training=training.gather(night),
-        drift=drifted,
+        drift=drift.gather(night),
         regimes=pl.read_parquet(folder / "histories" / "present" / "regime.parquet"),
         files=files.gather(night),
         timings=tuple(Timing(step["step"], step["seconds"], step["peak_mib"]) for step in publishing.steps(night)),

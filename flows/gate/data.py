@@ -1,0 +1,84 @@
+"""The data: do the rows add up, what did the contracts say, did anything drift."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flows.gate.finding import Finding, Subject
+from flows.sections.gate import GateConfig
+from reports.drift_columns import DriftVerdict
+from reports.evidence import Absent
+
+ROWS = Subject(
+    "rows",
+    "Rows add up",
+    "data steward",
+    "Rows were lost or counted twice between the landing files and the snapshot: report it as a fault of the software.",
+    "contracts.html",
+)
+CONTRACTS = Subject(
+    "contracts", "Data contracts", "data steward", "Read the warned rules on the contracts page.", "contracts.html"
+)
+DRIFT = Subject(
+    "drift",
+    "Drift",
+    "data scientist",
+    "Look at what changed since the previous publication before relying on the recommendations.",
+    "#drift",
+)
+
+
+def rows_conserved(verdicts: Sequence[Mapping[str, Any]], settings: GateConfig) -> Finding:
+    """landed = read + withheld, read = accepted + quarantined, of every table."""
+    odd = [
+        str(verdict["table"])
+        for verdict in verdicts
+        if verdict["landed"] != verdict["read"] + verdict["withheld"]
+        or verdict["read"] != verdict["accepted"] + verdict["quarantined"]
+    ]
+    landed = sum(verdict["landed"] for verdict in verdicts)
+    return ROWS.judged(
+        not odd and bool(verdicts),
+        settings.rows,
+        f"rows of {', '.join(odd)} do not add up"
+        if odd
+        else f"{landed:,} landed rows of {len(verdicts)} tables, each accounted for",
+        "landed = read + withheld, read = accepted + quarantined",
+    )
+
+
+def contract_verdicts(verdicts: Sequence[Mapping[str, Any]], settings: GateConfig) -> Finding:
+    """No rule warned. A rule that blocks stops the run before there is a gate."""
+    warned = [
+        f"{rule['table']}.{rule['rule_id']}"
+        for verdict in verdicts
+        for rule in verdict["rules"]
+        if rule["outcome"] in ("warn", "block")
+    ]
+    read, kept_out = (sum(verdict[name] for verdict in verdicts) for name in ("read", "quarantined"))
+    said = f"{read:,} rows read, {kept_out:,} quarantined"
+    return CONTRACTS.judged(
+        not warned,
+        settings.contracts,
+        said + (f"; warnings: {', '.join(warned)}" if warned else ""),
+        "no rule warned or blocked",
+        warned=warned,
+    )
+
+
+def drifted_tables(drift: Sequence[DriftVerdict] | Absent, share: float, settings: GateConfig) -> Finding:
+    """No watched table drifted."""
+    if isinstance(drift, Absent):
+        return DRIFT.not_applicable(drift.reason)
+    drifted = [verdict.table for verdict in drift if verdict.outcome == "drift"]
+    compared = [verdict for verdict in drift if verdict.outcome != "not_compared"]
+    if not compared:
+        return DRIFT.not_measured("no table could be compared with the previous publication's")
+    return DRIFT.judged(
+        not drifted,
+        settings.drift,
+        f"drifted: {', '.join(drifted)}" if drifted else f"none of {len(compared)} tables drifted",
+        f"fewer than {share:.0%} of a table's columns drifted",
+        drifted=drifted,
+    )
