@@ -29,6 +29,7 @@ from data_contracts import columns as c
 from data_contracts.contract import AS_OF, ROW, CheckContext, Contract, Rule
 from data_contracts.expectations import chunks_of, columns_of, count_failures
 from data_contracts.landing.landed import LandedTable
+from data_contracts.printable import printable
 from data_contracts.quarantine import split_rows
 from data_contracts.storage import write_parquet
 from data_contracts.table_rules import TableFacts, check_facts
@@ -215,7 +216,7 @@ def _rule_verdict(
         jump=f"{context.price_jump_limit:.0%}",
     )
     beyond = f"; {share:.1%} of all, the limit is {rule.limit:.1%}" if over else ""
-    message = f"{contract.table}: {rows(failed)} {complaint}{beyond} (first: {examples[0]})" if failed else ""
+    message = f"{landed.said}: {rows(failed)} {complaint}{beyond} (first: {examples[0]})" if failed else ""
     return RuleVerdict(
         table=contract.table,
         rule_id=rule.rule_id,
@@ -250,7 +251,8 @@ def _examples(rule: Rule, landed: LandedTable, flagged: pl.LazyFrame) -> tuple[s
             raw = json.loads(row[c.RAW]) if row[c.RAW] else {}
             values = {name: raw.get(name, "?") for name in row[c.TYPE_ERRORS] if name not in c.IDENTIFYING}
         words = [
-            str(value) if len(values) == 1 and rule.rule_id != "type" else f"{name}={value}" for name, value in values.items()
+            printable(value) if len(values) == 1 and rule.rule_id != "type" else f"{name}={printable(value)}"
+            for name, value in values.items()
         ]
         examples.append(", ".join([place, *words]))
     return tuple(examples)

@@ -5,9 +5,11 @@ Polars reports both as one kind of error; only the operating system's number ins
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -20,8 +22,15 @@ _DISK = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.E
 
 def write_parquet(table: pl.LazyFrame, path: Path) -> None:
     """Streams ``table`` to ``path``. Raises StorageError where the disk refuses; other errors pass as they are."""
-    try:
+    with written(path):
         table.sink_parquet(path)
+
+
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Turns a disk that refuses to write ``path`` into a StorageError, and removes the half that was written."""
+    try:
+        yield
     except (OSError, pl.exceptions.PolarsError) as error:
         number = error.errno if isinstance(error, OSError) else None
         if number is None and (found := re.search(r"os error (\d+)", str(error))):

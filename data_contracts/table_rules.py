@@ -76,7 +76,7 @@ def _verdict(table: str, rule: _TableRule, counted: Counted) -> RuleVerdict:
 
 
 def _rules(contract: Contract, landed: LandedTable, facts: TableFacts, context: CheckContext) -> list[_TableRule]:
-    table, read = contract.table, facts.read
+    table, read = landed.said, facts.read
     listed = []
     if contract.rows_required:
         why = f" ({rows(landed.withheld)} of the source lie after as_of {context.as_of})" if landed.withheld else ""
@@ -106,7 +106,7 @@ def _rules(contract: Contract, landed: LandedTable, facts: TableFacts, context: 
                 "deliver the missing days, run with an earlier --as-of, or raise freshness_days knowingly",
             )
         )
-    previous = context.previous_rows.get(table, 0)
+    previous = context.previous_rows.get(contract.table, 0)
     if previous > 0:
         change = read / previous - 1.0
         limit = context.volume_change_limit
@@ -124,7 +124,7 @@ def _rules(contract: Contract, landed: LandedTable, facts: TableFacts, context: 
             )
         )
     if read > 0:
-        share, most = facts.quarantined / read, context.quarantine_limits.get(table, DEFAULT_QUARANTINE_LIMIT)
+        share, most = facts.quarantined / read, context.quarantine_limits.get(contract.table, DEFAULT_QUARANTINE_LIMIT)
         listed.append(
             _TableRule(
                 "quarantine_share",

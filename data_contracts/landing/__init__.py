@@ -11,6 +11,8 @@ from data_contracts.errors import LandingError
 from data_contracts.landing.far_trans import read_far_trans
 from data_contracts.landing.landed import LandedTable, SourceFile
 from data_contracts.landing.nightfolio import read_nightfolio
+from data_contracts.landing.unchanged import changed, changed_while_read, stamps
+from data_contracts.landing.unreadable import readable
 
 __all__ = ["LandedTable", "SourceFile", "read_landing"]
 
@@ -27,7 +29,8 @@ def read_landing(
     ``future_rows``: ``withhold`` replays a source that goes on after as_of (later rows are counted, not read);
     ``block`` reads them, so that the contract's rule ``date_not_after_as_of`` stops the night.
     ``delivered_holdings`` and ``markets`` are absent from the answer where the source has none; ``restricted`` is
-    always there, and says in its notes where the source has no list. Raises LandingError.
+    always there, and says in its notes where the source has no list. Raises LandingError, also where a file was written,
+    replaced or removed while the source was read.
     """
     if not source.is_dir():
         raise LandingError(
@@ -38,7 +41,18 @@ def read_landing(
     if source_format not in readers:
         raise LandingError(f"source format {source_format!r} is not known", remedy=f"choose one of {', '.join(readers)}")
     into.mkdir(parents=True, exist_ok=True)
+    before = stamps(source)
     try:
-        return readers[source_format](source, into, as_of, future_rows)
+        with readable(f"{source_format} source {source.name}"):  # what no reader foresaw; they name their files
+            tables = readers[source_format](source, into, as_of, future_rows)
+    except (LandingError, OSError) as error:
+        # A file caught half-written looks damaged; that it is being written is the better thing to say.
+        if others := changed(before, stamps(source)):
+            raise changed_while_read(others) from error
+        raise
     finally:
         shutil.rmtree(into / "plain", ignore_errors=True)
+    read = [file.name for table in tables.values() for file in table.files]
+    if others := changed(before, stamps(source), read):
+        raise changed_while_read(others)
+    return tables

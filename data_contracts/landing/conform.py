@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -18,12 +18,23 @@ import pyarrow.parquet as pq
 from data_contracts import columns as c
 from data_contracts.contract import Column, Contract
 from data_contracts.errors import LandingError
+from data_contracts.landing.files import CsvFile
 from data_contracts.landing.landed import LandedTable, SourceFile
+from data_contracts.landing.unreadable import readable
+from data_contracts.printable import printable
 from data_contracts.storage import write_parquet
 from data_contracts.transactions import last_possible_date
 
 FutureRows = Literal["withhold", "block"]
 
+# Tables whose text is checked character by character. In the others identifiers are compared with these, and the rest
+# is codes; at a hundred million trades the check would cost as much as reading them.
+DESCRIBING: Final = frozenset({"assets", "customers", "markets", "restricted"})
+# Control and format characters (zero-width blanks, direction marks, the mark of a lost character): no field has them.
+_UNPRINTABLE = r"[\p{Cc}\p{Cf}\u{FFFD}]"
+# How other systems write that a value is absent.
+_ABSENT = ("NULL", "null", "Null", "(null)", "N/A", "n/a", "#N/A", "NA", "NaN", "nan", "None", "none", "NONE", "\\N")
+_REMEDY = "export the file again; if it opens elsewhere, look for an unpaired double quote or a damaged page"
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
@@ -33,12 +44,22 @@ class Part:
 
     ``frame`` has the source's columns and c.SOURCE_ROW; ``values`` says how each canonical column is obtained from
     them (a column left out is null in every row); ``raw`` are the source's own columns, for the quarantine.
+    ``check_text``: its text may hold control characters; ``open_row`` and ``open_column``: the record and column that end
+    the file without a line break, so that the field may have been cut.
     """
 
     file: SourceFile
     frame: pl.LazyFrame
     values: Mapping[str, pl.Expr]
     raw: tuple[str, ...]
+    check_text: bool = True
+    open_row: int | None = None
+    open_column: str | None = None
+
+
+def csv_part(file: CsvFile, values: Mapping[str, pl.Expr], raw: tuple[str, ...]) -> Part:
+    """A checked CSV file as a part."""
+    return Part(file.source, file.scan(), values, raw, file.check_text, file.open_row, file.header[-1])
 
 
 def text(column: str) -> pl.Expr:
@@ -57,9 +78,10 @@ def require_columns(name: str, found: Sequence[str], needed: Sequence[str]) -> N
     missing = [column for column in needed if column not in found]
     if missing:
         noun = "column" if len(missing) == 1 else "columns"
+        shown = printable(", ".join(found), 400)
         hint = "; is it separated by semicolons?" if len(found) == 1 and ";" in found[0] else ""
         raise LandingError(
-            f"{name}: {noun} {', '.join(missing)} missing (found {', '.join(found)}{hint})",
+            f"{name}: {noun} {', '.join(missing)} missing (found {shown}{hint})",
             remedy="export the columns under these names, separated by commas; more columns do no harm",
         )
 
@@ -82,17 +104,15 @@ def land(
     if not parts:
         empty_table(contract).write_parquet(path)
         return LandedTable(contract.table, path, 0, 0, 0, (), tuple(notes))
-    rows = pl.concat([_typed(contract, part) for part in parts], how="vertical")
     withheld = 0
-    if future_rows == "withhold" and contract.date_column is not None:
-        future = (row_date(contract) > as_of).fill_null(False)
-        withheld = int(_collect(rows.select(future.sum()), contract, parts).item())
-        rows = rows.filter(~future)
-    try:
+    with readable(f"{contract.table}: {_names(parts)}", remedy=_REMEDY):
+        rows = pl.concat([_typed(contract, part) for part in parts], how="vertical")
+        if future_rows == "withhold" and contract.date_column is not None:
+            future = (row_date(contract) > as_of).fill_null(False)
+            withheld = int(rows.select(future.sum()).collect(engine="streaming").item())
+            rows = rows.filter(~future)
         write_parquet(rows, path)
-    except pl.exceptions.PolarsError as error:
-        raise _unreadable(contract, parts, error) from error
-    read = int(pq.read_metadata(path).num_rows)
+        read = int(pq.read_metadata(path).num_rows)
     if read + withheld != landed:
         # Two readers of the same file must see the same rows; a stray quote can make them differ.
         raise LandingError(
@@ -131,7 +151,12 @@ def _typed(contract: Contract, part: Part) -> pl.LazyFrame:
         pl.struct(part.raw).alias(c.RAW),
     )
     types = sources.collect_schema()
-    typed = {column.name: _convert(part.file.name, column, types[column.name]) for column in given}
+    typed = {column.name: _convert(part, column, types[column.name]) for column in given}
+    if part.open_row is not None:
+        # The end of the last field was not seen: "101.5" may have been cut to "10".
+        seen = pl.col(c.SOURCE_ROW) != part.open_row
+        cut = [name for name in typed if part.open_column in part.values[name].meta.root_names()]
+        typed |= {name: pl.when(seen).then(typed[name]) for name in cut}
     failed = [pl.col(name).is_not_null() & value.is_null() for name, value in typed.items()]
     errors = pl.concat_list([pl.when(bad).then(pl.lit(name)) for name, bad in zip(typed, failed, strict=True)]).list.drop_nulls()
     return sources.select(
@@ -143,7 +168,7 @@ def _typed(contract: Contract, part: Part) -> pl.LazyFrame:
     )
 
 
-def _convert(file: str, column: Column, found: pl.DataType) -> pl.Expr:
+def _convert(part: Part, column: Column, found: pl.DataType) -> pl.Expr:
     """The column in its contract's type; null where a value does not convert. Raises LandingError if none could."""
     value, wanted = pl.col(column.name), column.dtype
     if found == pl.Null():
@@ -151,7 +176,10 @@ def _convert(file: str, column: Column, found: pl.DataType) -> pl.Expr:
     if isinstance(found, pl.Categorical | pl.Enum):
         value, found = value.cast(pl.String), pl.String()
     if found == pl.String():
-        return _parse(value, wanted)
+        parsed = _parse(value, wanted)
+        if wanted == pl.String() and part.check_text:
+            parsed = pl.when(~value.str.contains(_UNPRINTABLE)).then(parsed)
+        return parsed if column.nullable else pl.when(~value.is_in(_ABSENT)).then(parsed)
     if found == wanted:
         return pl.when(value.is_finite()).then(value) if wanted.is_float() else value
     if found.is_numeric() and wanted.is_numeric():
@@ -164,7 +192,7 @@ def _convert(file: str, column: Column, found: pl.DataType) -> pl.Expr:
     if found.is_integer() and wanted == pl.String():
         return value.cast(pl.String)
     raise LandingError(
-        f"{file}: column {column.name} is of type {found}, which cannot be read as {wanted}",
+        f"{part.file.name}: column {column.name} is of type {found}, which cannot be read as {wanted}",
         remedy=f"export {column.name} as {wanted} ({column.meaning})",
     )
 
@@ -182,21 +210,6 @@ def _parse(value: pl.Expr, wanted: pl.DataType) -> pl.Expr:
     return pl.when(number.is_finite()).then(number) if wanted.is_float() else number
 
 
-def _collect(frame: pl.LazyFrame, contract: Contract, parts: Sequence[Part]) -> pl.DataFrame:
-    try:
-        return frame.collect(engine="streaming")
-    except pl.exceptions.PolarsError as error:
-        raise _unreadable(contract, parts, error) from error
-
-
 def _names(parts: Sequence[Part]) -> str:
     names = [part.file.name for part in parts]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _unreadable(contract: Contract, parts: Sequence[Part], error: Exception) -> LandingError:
-    first = str(error).splitlines()[0]
-    return LandingError(
-        f"{contract.table}: {_names(parts)} cannot be read ({first})",
-        remedy="export the file again; if it opens elsewhere, look for an unpaired double quote or a damaged page",
-    )

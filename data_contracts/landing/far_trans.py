@@ -20,6 +20,7 @@ cap_lt_30k; "Legal Entity" and "Legal entity" are legal_entity. 2000-01-01 in la
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -36,11 +37,12 @@ from data_contracts import (
 )
 from data_contracts import columns as c
 from data_contracts.errors import LandingError
-from data_contracts.landing.conform import FutureRows, Part, land, require_columns, text, word
-from data_contracts.landing.files import check_csv, check_parquet, find_file, require_file
+from data_contracts.landing.conform import FutureRows, Part, csv_part, land, require_columns, text, word
+from data_contracts.landing.files import CsvFile, check_csv, check_parquet, find_file, require_file
 from data_contracts.landing.landed import LandedTable, SourceFile
 from data_contracts.landing.nightfolio import NO_RESTRICTED_LIST, read_part
 from data_contracts.landing.questionnaires import without_look_ahead
+from data_contracts.landing.unreadable import readable
 
 NOT_KNOWN_DATE = date(2000, 1, 1)
 
@@ -105,7 +107,8 @@ def read_far_trans(source: Path, into: Path, as_of: date, future_rows: FutureRow
         )
     snapshots = find_file(source, ("holdings_snapshots.parquet",))
     if snapshots is not None:
-        tables["delivered_holdings"] = land(delivered_holdings.CONTRACT, [_snapshots(snapshots)], into, as_of, future_rows)
+        parts = [_snapshots(snapshots, into)]
+        tables["delivered_holdings"] = land(delivered_holdings.CONTRACT, parts, into, as_of, future_rows)
     listed = find_file(source, ("restricted_list.csv", "restricted_list.csv.gz"))
     parts = [] if listed is None else [read_part(restricted.CONTRACT, listed, listed.name, into)]
     said = (NO_RESTRICTED_LIST,) if listed is None else ()
@@ -113,20 +116,16 @@ def read_far_trans(source: Path, into: Path, as_of: date, future_rows: FutureRow
     return tables
 
 
-def _scan(source: Path, name: str, table: str, needed: tuple[str, ...], into: Path) -> tuple[SourceFile, pl.LazyFrame]:
-    """One CSV of the data set, checked, as all-text columns with c.SOURCE_ROW."""
+def _csv(source: Path, name: str, table: str, needed: tuple[str, ...], into: Path) -> CsvFile:
+    """One CSV of the data set, checked."""
     path = require_file(source, table, (f"{name}.csv", f"{name}.csv.gz"))
     checked = check_csv(path, into / "plain")
     require_columns(path.name, checked.header, needed)
-    return checked.source, _scan_plain(checked.plain)
-
-
-def _scan_plain(path: Path) -> pl.LazyFrame:
-    return pl.scan_csv(path, infer_schema=False, row_index_name=c.SOURCE_ROW, row_index_offset=1)
+    return checked
 
 
 def _customers(source: Path, into: Path) -> Part:
-    file, frame = _scan(source, "customer_information", "customers", _CUSTOMERS, into)
+    file = _csv(source, "customer_information", "customers", _CUSTOMERS, into)
     risk, capacity = word("riskLevel"), word("investmentCapacity")
     band = capacity.str.strip_prefix("predicted_").str.strip_prefix("cap_")
     # LT30K, LT_30K, GT300K: one spelling, cap_lt_30k, cap_gt_300k.
@@ -141,11 +140,11 @@ def _customers(source: Path, into: Path) -> Part:
         c.LAST_QUESTIONNAIRE_DATE: text("lastQuestionnaireDate"),
         c.VALID_FROM: text("timestamp"),
     }
-    return Part(file, frame, values, _CUSTOMERS)
+    return csv_part(file, values, _CUSTOMERS)
 
 
 def _assets(source: Path, into: Path) -> Part:
-    file, frame = _scan(source, "asset_information", "assets", _ASSETS, into)
+    file = _csv(source, "asset_information", "assets", _ASSETS, into)
     values = {
         c.ASSET_ID: text("ISIN"),
         c.ASSET_NAME: text("assetName"),
@@ -157,28 +156,28 @@ def _assets(source: Path, into: Path) -> Part:
         c.INDUSTRY: text("industry"),
         c.VALID_FROM: text("timestamp"),
     }
-    return Part(file, frame, values, _ASSETS)
+    return csv_part(file, values, _ASSETS)
 
 
 def _prices(source: Path, into: Path) -> Part:
-    file, frame = _scan(source, "close_prices", "prices", _PRICES, into)
+    file = _csv(source, "close_prices", "prices", _PRICES, into)
     values = {c.ASSET_ID: text("ISIN"), c.DATE: text("timestamp"), c.CLOSE: text("closePrice")}
-    return Part(file, frame, values, _PRICES)
+    return csv_part(file, values, _PRICES)
 
 
 def _markets(source: Path, into: Path) -> Part:
-    file, frame = _scan(source, "markets", "markets", _MARKETS, into)
+    file = _csv(source, "markets", "markets", _MARKETS, into)
     values = {
         c.MARKET_ID: text("marketID"),
         c.NAME: text("name"),
         c.COUNTRY: text("country"),
         c.TRADING_DAYS: text("tradingDays"),
     }
-    return Part(file, frame, values, _MARKETS)
+    return csv_part(file, values, _MARKETS)
 
 
 def _transactions(source: Path, into: Path) -> tuple[Part, SourceFile | None]:
-    file, frame = _scan(source, "transactions", "transactions", _TRANSACTIONS, into)
+    file = _csv(source, "transactions", "transactions", _TRANSACTIONS, into)
     known = text("totalValue").is_not_null() & text("units").is_not_null()
     kind = pl.when(known).then(pl.lit("full")).otherwise(pl.lit("dated_only"))
     values = {
@@ -195,39 +194,39 @@ def _transactions(source: Path, into: Path) -> tuple[Part, SourceFile | None]:
     }
     path = find_file(source, ("transactions_provenance.csv", "transactions_provenance.csv.gz"))
     if path is None:
-        return Part(file, frame, values, _TRANSACTIONS), None
+        return csv_part(file, values, _TRANSACTIONS), None
     checked = check_csv(path, into / "plain")
     require_columns(path.name, checked.header, ("row", "source", "dateWindowDays"))
-    beside = _scan_plain(checked.plain).select(
+    beside = checked.scan().select(
         c.SOURCE_ROW,
         pl.col("row").alias("_row_number"),
         word("source").replace(_KINDS).alias("_kind"),
         text("dateWindowDays").alias("_window"),
     )
     stray = beside.filter(pl.col("_row_number") != (pl.col(c.SOURCE_ROW).cast(pl.Int64) - 1).cast(pl.String))
-    strays = int(stray.select(pl.len()).collect(engine="streaming").item())
-    if strays or checked.source.rows != file.rows:
+    with readable(path.name):
+        strays = int(stray.select(pl.len()).collect(engine="streaming").item())
+    if strays or checked.source.rows != file.source.rows:
         raise LandingError(
-            f"{path.name} does not lie row by row beside {file.name}: {checked.source.rows} rows beside {file.rows}, "
-            f"{strays} of them under another number",
+            f"{path.name} does not lie row by row beside {file.source.name}: {checked.source.rows} rows beside "
+            f"{file.source.rows}, {strays} of them under another number",
             remedy="deliver the two files of one export; neither may be sorted or filtered on its own",
         )
-    joined = frame.join(beside, on=c.SOURCE_ROW, how="left", maintain_order="left")
+    joined = file.scan().join(beside, on=c.SOURCE_ROW, how="left", maintain_order="left")
     values |= {
         c.RECORD_KIND: pl.col("_kind"),
         c.DATE_WINDOW_DAYS: pl.when(pl.col("_kind") == "window").then(pl.col("_window")),
     }
-    return Part(file, joined, values, _TRANSACTIONS), checked.source
+    return replace(csv_part(file, values, _TRANSACTIONS), frame=joined), checked.source
 
 
-def _snapshots(path: Path) -> Part:
-    file = check_parquet(path)
-    frame = pl.scan_parquet(path, row_index_name=c.SOURCE_ROW, row_index_offset=1)
-    require_columns(path.name, frame.collect_schema().names(), _SNAPSHOTS)
+def _snapshots(path: Path, into: Path) -> Part:
+    file = check_parquet(path, into / "plain")
+    require_columns(path.name, file.schema.names(), _SNAPSHOTS)
     values = {
         c.AS_OF_DATE: pl.col("asOf"),
         c.CUSTOMER_ID: pl.col("customerID"),
         c.ASSET_ID: pl.col("ISIN"),
         c.UNITS: pl.col("netUnits"),
     }
-    return Part(file, frame, values, _SNAPSHOTS)
+    return Part(file.source, file.scan(), values, _SNAPSHOTS, check_text=False)

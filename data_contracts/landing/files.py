@@ -1,63 +1,59 @@
-"""One pass over a source file before anything is parsed: hash, decompress, check the encoding and the form.
-
-A CSV file is read once, as a stream: SHA-256 of the bytes as they lie there, gunzip into a plain copy where needed,
-UTF-8 check, and a count of records with the same number of fields as the header. Polars then scans the plain file;
-it would fill short lines with nulls and stop at others with a message about its own options.
-"""
+"""Finding a table's source file, and what is checked of it before anything is parsed: see ``copies`` and ``csv_form``."""
 
 from __future__ import annotations
 
-import codecs
-import csv
-import gzip
 import hashlib
-import io
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
 
-import pyarrow.lib
+import polars as pl
 import pyarrow.parquet as pq
 
+from data_contracts import columns as c
 from data_contracts.errors import LandingError
+from data_contracts.landing.copies import CHUNK, copy_plain, opened
+from data_contracts.landing.csv_form import check_form
 from data_contracts.landing.landed import SourceFile
+from data_contracts.landing.unreadable import FAULTS, readable
+from data_contracts.printable import printable
+from data_contracts.storage import written
 
-_CHUNK = 1 << 20  # bytes
-
-
-class _Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
+UNREADABLE: tuple[type[BaseException], ...] = (*FAULTS, OSError)
 
 
 @dataclass(frozen=True)
 class CsvFile:
-    """A checked CSV file: ``plain`` is what may be scanned (the source itself, or a decompressed copy)."""
+    """A checked CSV file: ``plain`` is the private copy that is scanned.
+
+    ``check_text``: its text may hold characters that no field should have. ``open_row``: the number of the last record
+    where it has no line break, so that its last field may have been cut; None where it has one.
+    """
 
     source: SourceFile
     plain: Path
     header: tuple[str, ...]
+    quoted: bool
+    check_text: bool
+    open_row: int | None
+
+    def scan(self) -> pl.LazyFrame:
+        """Every column as text, with c.SOURCE_ROW."""
+        quote = '"' if self.quoted else None
+        return pl.scan_csv(self.plain, infer_schema=False, quote_char=quote, row_index_name=c.SOURCE_ROW, row_index_offset=1)
 
 
-class _Tee(io.RawIOBase):
-    """Reads a binary stream and passes every byte on to a hash and, where given, to a copy."""
+@dataclass(frozen=True)
+class ParquetFile:
+    """A checked Parquet file: ``copy`` is the private copy that is scanned, ``schema`` its columns with their types."""
 
-    def __init__(self, stream: IO[bytes], digest: _Hash | None = None, copy: IO[bytes] | None = None) -> None:
-        self._stream, self._digest, self._copy = stream, digest, copy
+    source: SourceFile
+    copy: Path
+    schema: pl.Schema
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object, /) -> int:
-        view = memoryview(buffer)  # type: ignore[arg-type]
-        data = self._stream.read(len(view))
-        view[: len(data)] = data
-        if self._digest is not None:
-            self._digest.update(data)
-        if self._copy is not None:
-            self._copy.write(data)
-        return len(data)
+    def scan(self) -> pl.LazyFrame:
+        """Its columns, with c.SOURCE_ROW."""
+        return pl.scan_parquet(self.copy, row_index_name=c.SOURCE_ROW, row_index_offset=1)
 
 
 def find_file(folder: Path, names: Sequence[str]) -> Path | None:
@@ -75,7 +71,7 @@ def require_file(folder: Path, table: str, names: Sequence[str]) -> Path:
     """Like ``find_file``, but the file must exist. Raises LandingError naming what was looked for and what is there."""
     path = find_file(folder, names)
     if path is None:
-        present = sorted(entry.name for entry in folder.iterdir())
+        present = sorted(printable(entry.name) for entry in folder.iterdir())
         shown = ", ".join(present[:12]) + (" ..." if len(present) > 12 else "")
         raise LandingError(
             f"{table}: no file in {folder} (looked for {', '.join(names)}; the folder holds {shown or 'nothing'})",
@@ -85,113 +81,46 @@ def require_file(folder: Path, table: str, names: Sequence[str]) -> Path:
 
 
 def check_csv(path: Path, into: Path) -> CsvFile:
-    """Checks one CSV or CSV.GZ file in one streaming pass. ``into``: folder for the decompressed copy.
+    """Copies one CSV or CSV.GZ file to ``into`` and checks its form.
 
     Raises LandingError: empty file, not UTF-8 (line and byte), truncated or damaged gzip, a line with more or fewer
     fields than the header, a column name that occurs twice.
     """
-    compressed = path.suffix == ".gz"
-    plain = into / path.name.removesuffix(".gz") if compressed else path
-    digest = hashlib.sha256()
-    copy: IO[bytes] | None = None
-    try:
-        with path.open("rb") as stream:
-            raw = io.BufferedReader(_Tee(stream, digest), _CHUNK)
-            if compressed:
-                into.mkdir(parents=True, exist_ok=True)
-                copy = plain.open("wb")
-            source: IO[bytes] = gzip.GzipFile(fileobj=raw) if compressed else raw  # type: ignore[assignment]
-            text = io.TextIOWrapper(io.BufferedReader(_Tee(source, copy=copy), _CHUNK), "utf-8-sig", newline="")
-            header, rows = _check_records(path, text)
-            while raw.read(_CHUNK):  # whatever lies behind the last gzip member belongs to the hash too
-                pass
-    except UnicodeDecodeError as error:
-        raise _not_utf8(path, compressed) from error
-    except EOFError as error:
-        raise LandingError(
-            f"{path.name}: the gzip file is truncated (it ends before its end-of-stream marker)",
-            remedy="transfer the file again and compare its size with the sender's",
-        ) from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise LandingError(
-            f"{path.name}: not a sound gzip file ({error})",
-            remedy="compress the file again with gzip, or send plain CSV",
-        ) from error
-    finally:
-        if copy is not None:
-            copy.close()
-    return CsvFile(SourceFile(path.name, digest.hexdigest(), path.stat().st_size, rows), plain, header)
-
-
-def _check_records(path: Path, text: io.TextIOWrapper) -> tuple[tuple[str, ...], int]:
-    """The header and the number of records after it."""
-    reader = csv.reader(text, strict=True)
-    try:
-        header = tuple(next(reader, ()))
-        if not header:
-            raise LandingError(
-                f"{path.name}: the file is empty (not even a header row)",
-                remedy="export the table again with its header",
-            )
-        twice = sorted({name for name in header if header.count(name) > 1})
-        if twice:
-            raise LandingError(
-                f"{path.name}: column {', '.join(twice)} occurs twice in the header",
-                remedy="name every column once",
-            )
-        width, rows = len(header), 0
-        for record in reader:
-            if len(record) != width:
-                raise LandingError(
-                    f"{path.name}: line {reader.line_num} has {len(record)} fields, the header has {width}",
-                    remedy="put fields that contain a comma or a line break in double quotes; remove blank lines",
-                )
-            rows += 1
-    except csv.Error as error:
-        raise LandingError(
-            f"{path.name}: line {reader.line_num} is not well-formed CSV ({error})",
-            remedy="write comma-separated values with double quotes where needed",
-        ) from error
-    return header, rows
-
-
-def _not_utf8(path: Path, compressed: bool) -> LandingError:
-    """Reads the file again to say where the first wrong byte is (only ever on the way to an error)."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    before, lines = 0, 0
-    place = ""
-    with gzip.open(path) if compressed else path.open("rb") as stream:
-        pending = b""
-        while chunk := stream.read(_CHUNK):
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError as error:
-                # error.start counts from the bytes that the decoder still held back.
-                at = error.start - len(pending)
-                line = lines + chunk[: max(at, 0)].count(b"\n") + 1
-                byte = error.object[error.start]
-                place = f" at line {line}, byte {before + at} (0x{byte:02x})"
-                break
-            pending = decoder.getstate()[0]
-            before += len(chunk)
-            lines += chunk.count(b"\n")
-    return LandingError(
-        f"{path.name}: not UTF-8{place}",
-        remedy="export the file as UTF-8 (often it is Windows-1253 or Latin-1)",
+    copy = copy_plain(path, into)
+    header, rows = check_form(path.name, copy)
+    return CsvFile(
+        SourceFile(path.name, copy.sha256, copy.bytes, rows),
+        copy.path,
+        header,
+        copy.quoted or copy.lone_returns,
+        copy.unprintable or copy.quoted or copy.lone_returns,
+        rows if copy.ends_open and rows else None,
     )
 
 
-def check_parquet(path: Path) -> SourceFile:
-    """Hashes a Parquet file and reads its row count. Raises LandingError where it is truncated or no Parquet."""
+def check_parquet(path: Path, into: Path) -> ParquetFile:
+    """Copies one Parquet file to ``into``; its hash, row count and schema.
+
+    Raises LandingError where it is truncated or no Parquet, or says different numbers of rows in different places.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    copy = into / path.name
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
+    with opened(path) as stream, written(copy), copy.open("wb") as out:
+        while chunk := stream.read(CHUNK):
             digest.update(chunk)
+            out.write(chunk)
     try:
-        rows = int(pq.read_metadata(path).num_rows)
-    except (pyarrow.lib.ArrowException, OSError) as error:
+        footer = pq.read_metadata(copy)
+        rows = int(footer.num_rows)
+        in_groups = sum(int(footer.row_group(number).num_rows) for number in range(footer.num_row_groups))
+    except UNREADABLE as error:
         raise LandingError(
-            f"{path.name}: not a whole Parquet file ({error})",
+            f"{path.name}: not a whole Parquet file ({printable(error, 200)})",
             remedy="transfer the file again; a truncated Parquet file has lost its footer",
         ) from error
-    return SourceFile(path.name, digest.hexdigest(), path.stat().st_size, rows)
+    if in_groups != rows or rows < 0:
+        raise LandingError(f"{path.name}: the footer says {rows} rows, its row groups {in_groups}", remedy="write the file again")
+    with readable(f"{path.name}: the Parquet schema", remedy="write the file again"):
+        schema = pl.scan_parquet(copy).collect_schema()
+    return ParquetFile(SourceFile(path.name, digest.hexdigest(), copy.stat().st_size, rows), copy, schema)

@@ -35,3 +35,10 @@ class LandedTable:
     def __post_init__(self) -> None:
         if self.landed != self.read + self.withheld:
             raise ValueError(f"{self.table}: {self.landed} rows landed, but {self.read} were read and {self.withheld} withheld")
+
+    @property
+    def said(self) -> str:
+        """The table with its files, as messages name it: ``prices (close_prices.csv.gz)``."""
+        names = [file.name for file in self.files]
+        shown = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+        return f"{self.table} ({shown})" if names else self.table

@@ -12,6 +12,7 @@ Left-out columns: ``record_kind`` follows from the amounts (value and units pres
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -30,9 +31,9 @@ from data_contracts import (
 from data_contracts import columns as c
 from data_contracts.contract import Contract
 from data_contracts.errors import LandingError
-from data_contracts.landing.conform import FutureRows, Part, land, require_columns, text
+from data_contracts.landing.conform import DESCRIBING, FutureRows, Part, csv_part, land, require_columns, text
 from data_contracts.landing.files import check_csv, check_parquet, find_file, require_file
-from data_contracts.landing.landed import LandedTable, SourceFile
+from data_contracts.landing.landed import LandedTable
 from data_contracts.landing.questionnaires import without_look_ahead
 
 # Contract, name in the layout, and whether a source must have it.
@@ -84,18 +85,13 @@ def _parts(contract: Contract, source: Path, name: str, needed: bool, into: Path
 def read_part(contract: Contract, path: Path, name: str, into: Path) -> Part:
     """One file in canonical columns as a part. Raises LandingError."""
     if path.suffix == ".parquet":
-        checked = check_parquet(path)
-        frame = pl.scan_parquet(path, row_index_name=c.SOURCE_ROW, row_index_offset=1)
-        try:
-            types = frame.collect_schema()
-        except pl.exceptions.PolarsError as error:
-            raise LandingError(f"{name}: the Parquet schema cannot be read ({error})", remedy="write the file again") from error
-        header = tuple(column for column in types if column != c.SOURCE_ROW)
+        parquet = check_parquet(path, into / "plain" / Path(name).parent)
+        header, types = tuple(parquet.schema.names()), parquet.schema
+        part = Part(parquet.source, parquet.scan(), {}, (), check_text=contract.table in DESCRIBING)
     else:
-        csv_file = check_csv(path, into / "plain")
-        checked, header = csv_file.source, csv_file.header
-        frame = pl.scan_csv(csv_file.plain, infer_schema=False, row_index_name=c.SOURCE_ROW, row_index_offset=1)
-        types = pl.Schema(dict.fromkeys(header, pl.String()))
+        csv = check_csv(path, into / "plain")
+        header, types = csv.header, pl.Schema(dict.fromkeys(csv.header, pl.String()))
+        part = csv_part(csv, {}, ())
     require_columns(name, header, [column.name for column in contract.columns if column.required])
     values = {
         column.name: text(column.name) if types[column.name] == pl.String() else pl.col(column.name)
@@ -103,8 +99,8 @@ def read_part(contract: Contract, path: Path, name: str, into: Path) -> Part:
         if column.name in header
     }
     values = _defaults(contract, values) | values
-    source = SourceFile(name, checked.sha256, checked.bytes, checked.rows)
-    return Part(source, frame, values, tuple(column.name for column in contract.columns if column.name in header))
+    raw = tuple(column.name for column in contract.columns if column.name in header)
+    return replace(part, file=replace(part.file, name=name), values=values, raw=raw)
 
 
 def _defaults(contract: Contract, values: Mapping[str, pl.Expr]) -> dict[str, pl.Expr]:

@@ -15,6 +15,7 @@ import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.landing.conform import FutureRows, Part
+from data_contracts.landing.unreadable import readable
 
 
 def without_look_ahead(
@@ -34,9 +35,9 @@ def without_look_ahead(
         is_future = (day > as_of).fill_null(False) if future_rows == "withhold" else pl.lit(False)
         is_unknown = (day == placeholder).fill_null(False) if placeholder is not None else pl.lit(False)
         read = (valid_from <= as_of).fill_null(True) if future_rows == "withhold" else pl.lit(True)
-        counts = part.frame.select((is_future & read).sum().alias("f"), (is_unknown & read).sum().alias("u")).collect(
-            engine="streaming"
-        )
+        marked = part.frame.select((is_future & read).sum().alias("f"), (is_unknown & read).sum().alias("u"))
+        with readable(part.file.name):
+            counts = marked.collect(engine="streaming")
         future, unknown = future + int(counts["f"][0]), unknown + int(counts["u"][0])
         emptied = pl.when(~(is_future | is_unknown)).then(given)
         changed.append(replace(part, values={**part.values, c.LAST_QUESTIONNAIRE_DATE: emptied}))

@@ -68,7 +68,8 @@ def test_a_future_row_stops_the_night(source: Path, tmp_path: Path, context: Che
     message = blocked(source, tmp_path / "run", replace(context, quarantine_limits={"transactions": 0.5}))
     assert message.splitlines()[:3] == [
         "1 contract rule stops the night",
-        "  transactions: 1 row is dated after as_of 2021-06-30 (first: row 17, 2021-07-03) [date_not_after_as_of]",
+        "  transactions (transactions.csv): 1 row is dated after as_of 2021-06-30 (first: row 17, 2021-07-03)"
+        " [date_not_after_as_of]",
         "    remedy: run with a later --as-of, deliver a source cut at as_of, or replay with future_rows = 'withhold'",
     ]
     # Everything was written before the night was stopped, and the row is not among the accepted.
@@ -91,23 +92,30 @@ def test_a_replay_withholds_the_same_row_and_counts_it(source: Path, tmp_path: P
         (
             "transactions.csv",
             "5,bob,FR0000120271,buy,2021-06-29,10.0,1",
-            "transactions: 1 row is of an asset that is not among the accepted assets (first: row 5, FR0000120271)",
+            "transactions (transactions.csv): 1 row is of an asset that is not among the accepted assets"
+            " (first: row 5, FR0000120271)",
         ),
-        ("prices.csv", "GB0002634946,2021-06-28,-5.0", "prices: 1 row has a close of 0 EUR or less (first: row 4, -5.0)"),
+        (
+            "prices.csv",
+            "GB0002634946,2021-06-28,-5.0",
+            "prices (prices.csv): 1 row has a close of 0 EUR or less (first: row 4, -5.0)",
+        ),
         (
             "prices.csv",
             "GB0002634946,2021-06-29,5.25",
-            "prices: 1 row is equal to an earlier row (first: row 4, asset_id=GB0002634946, date=2021-06-29, close=5.25)",
+            "prices (prices.csv): 1 row is equal to an earlier row"
+            " (first: row 4, asset_id=GB0002634946, date=2021-06-29, close=5.25)",
         ),
         (
             "customers.csv",
             "ann,premium,income,2018-01-02",
-            "customers: 1 row is contradicted by a later row for the same customer and day (first: row 1, 2018-01-02)",
+            "customers (customers.csv): 1 row is contradicted by a later row for the same customer and day"
+            " (first: row 1, 2018-01-02)",
         ),
         (
             "assets.csv",
             "US0378331006,Apple Ink,stock,XNGS,2018-01-02",
-            "assets: 1 row has no valid ISIN (ISO 6166 form and check digit) (first: row 4, US0378331006)",
+            "assets (assets.csv): 1 row has no valid ISIN (ISO 6166 form and check digit) (first: row 4, US0378331006)",
         ),
     ],
 )
@@ -131,7 +139,7 @@ def test_a_wrong_type_is_quarantined_with_its_raw_row(source: Path, tmp_path: Pa
     message = blocked(source, tmp_path / "run", replace(context, quarantine_limits={"prices": 0.9}))
     # One row of four: above the limit of the rule itself, so the night stops.
     assert (
-        "  prices: 1 row has a field that is not of its column's type; 25.0% of all, the limit is 5.0%"
+        "  prices (prices.csv): 1 row has a field that is not of its column's type; 25.0% of all, the limit is 5.0%"
         " (first: row 4, date=29/06/2021, close=five) [type]\n"
     ) in message
     row = pl.read_parquet(tmp_path / "run" / "quarantine" / "prices.parquet").row(0, named=True)
@@ -155,8 +163,8 @@ def test_every_blocking_rule_is_listed(source: Path, tmp_path: Path, context: Ch
     append(source, "prices.csv", "US0378331005,2021-07-01,100.0")
     message = blocked(source, tmp_path / "run", replace(context, quarantine_limits={"prices": 0.9}))
     assert message.startswith("3 contract rules stop the night")
-    assert "prices: 1 row is dated after as_of 2021-06-30 (first: row 4, 2021-07-01)" in message
-    assert "transactions: 1 of 5 rows (20.0%) quarantined (allowed: 5.0%)" in message
+    assert "prices (prices.csv): 1 row is dated after as_of 2021-06-30 (first: row 4, 2021-07-01)" in message
+    assert "transactions (transactions.csv): 1 of 5 rows (20.0%) quarantined (allowed: 5.0%)" in message
 
 
 def test_a_restriction_is_never_quarantined_silently(source: Path, tmp_path: Path, context: CheckContext) -> None:
@@ -164,7 +172,7 @@ def test_a_restriction_is_never_quarantined_silently(source: Path, tmp_path: Pat
         "asset_id,list_kind,valid_from,valid_to\nUS0378331006,restricted,2021-01-01,\n", encoding="utf-8"
     )
     message = blocked(source, tmp_path / "run", context)
-    assert "restricted: 1 row has no valid ISIN" in message
+    assert "restricted (restricted.csv): 1 row has no valid ISIN" in message
 
 
 def test_verdicts_json_tells_what_the_verdicts_say(source: Path, tmp_path: Path, context: CheckContext) -> None:

@@ -277,12 +277,20 @@ def test_a_full_disk_is_not_called_a_bad_file(source: Path, tmp_path: Path) -> N
         from pathlib import Path
         from data_contracts.errors import StorageError
         from data_contracts.landing import read_landing
+        from data_contracts.storage import write_parquet
+        import polars as pl
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, {resource.getrlimit(resource.RLIMIT_FSIZE)[1]}))
         try:
             read_landing("nightfolio", Path({str(source)!r}), Path({str(tmp_path / "landed")!r}), date(2021, 6, 30), "block")
         except StorageError as error:
             print(error)
+        try:
+            write_parquet(pl.LazyFrame({{"x": [n * 7919 % 10007 for n in range(20_000)]}}), Path({str(tmp_path / "t.parquet")!r}))
+        except StorageError as error:
+            print(error)
     """)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert f"prices.parquet cannot be written to {tmp_path / 'landed'}: File too large" in done.stdout
+    assert f"prices.csv cannot be written to {tmp_path / 'landed' / 'plain'}: File too large" in done.stdout
+    assert f"t.parquet cannot be written to {tmp_path}: File too large" in done.stdout
     assert not (tmp_path / "landed" / "prices.parquet").exists()
+    assert not (tmp_path / "t.parquet").exists()

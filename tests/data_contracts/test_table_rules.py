@@ -24,19 +24,19 @@ def message(source: Path, run: Path, context: CheckContext) -> str:
 def test_an_empty_table_stops_the_night(source: Path, tmp_path: Path, context: CheckContext) -> None:
     (source / "prices.csv").write_text("asset_id,date,close\n", encoding="utf-8")
     said = message(source, tmp_path / "run", context)
-    assert "  prices: no row to read [row_count]\n    remedy: deliver the table with its rows" in said
+    assert "  prices (prices.csv): no row to read [row_count]\n    remedy: deliver the table with its rows" in said
 
 
 def test_an_as_of_before_the_data_stops_the_night(source: Path, tmp_path: Path, context: CheckContext) -> None:
     said = message(source, tmp_path / "run", replace(context, as_of=date(2017, 1, 1)))
-    assert "transactions: no row to read (4 rows of the source lie after as_of 2017-01-01) [row_count]" in said
+    assert "transactions (transactions.csv): no row to read (4 rows of the source lie after as_of 2017-01-01) [row_count]" in said
     assert "remedy: choose an --as-of that the source covers" in said
 
 
 def test_stale_prices_stop_the_night(source: Path, tmp_path: Path, context: CheckContext) -> None:
     late = replace(context, as_of=date(2021, 7, 20))
     said = message(source, tmp_path / "run", late)
-    assert "prices: the newest row is 21 days older than as_of 2021-07-20 (allowed: 7) [freshness]" in said
+    assert "prices (prices.csv): the newest row is 21 days older than as_of 2021-07-20 (allowed: 7) [freshness]" in said
 
 
 @pytest.mark.parametrize(("previous", "change"), [(9, "-55.6%"), (2, "+100.0%")])
@@ -44,7 +44,10 @@ def test_a_table_that_shrank_or_grew_too_much_stops_the_night(
     previous: int, change: str, source: Path, tmp_path: Path, context: CheckContext
 ) -> None:
     said = message(source, tmp_path / "run", replace(context, previous_rows={"transactions": previous}))
-    assert f"transactions: 4 rows, {change} against {previous} at the last publication (allowed: 50% either way)" in said
+    assert (
+        f"transactions (transactions.csv): 4 rows, {change} against {previous} at the last publication (allowed: 50% either way)"
+        in said
+    )
 
 
 def test_volume_within_the_limit_passes(source: Path, tmp_path: Path, context: CheckContext) -> None:
@@ -57,7 +60,7 @@ def test_too_much_quarantine_stops_the_night(source: Path, tmp_path: Path, conte
     with (source / "prices.csv").open("a", encoding="utf-8") as file:
         file.write("GB0002634946,2021-06-28,-5.0\n")
     said = message(source, tmp_path / "run", context)
-    assert "prices: 1 of 4 rows (25.0%) quarantined (allowed: 5.0%) [quarantine_share]" in said
+    assert "prices (prices.csv): 1 of 4 rows (25.0%) quarantined (allowed: 5.0%) [quarantine_share]" in said
     landed = read_landing("nightfolio", source, tmp_path / "again", context.as_of, "withhold")
     patient = replace(context, quarantine_limits={"prices": 0.3})
     assert [v.outcome for v in check_landing(landed, tmp_path / "again", patient) if v.table == "prices"] == ["quarantine"]

@@ -283,7 +283,7 @@ SMALL = {
 def test_a_planted_future_row_makes_the_night_fail(home: Path, tmp_path: Path, prefect_engine: None) -> None:
     market = simulated_folder(load_config("smoke").simulation, home)
     source = _copy_with(market, tmp_path / "landing", _future)
-    with pytest.raises(ContractBlocked, match=r"transactions: 20 rows are dated after as_of 2024-06-28"):
+    with pytest.raises(ContractBlocked, match=r"transactions \(transactions.parquet\): 20 rows are dated after as_of 2024-06-28"):
         nightly("firm", source, AS_OF, SMALL, tmp_path / "home")
     store = RunStore(tmp_path / "home")
     assert store.current() is None
