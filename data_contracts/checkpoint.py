@@ -1,7 +1,8 @@
 """Checks landed tables against their contracts and splits accepted rows from quarantined ones.
 
-Polars finds the bad rows, Great Expectations counts them again on the same flagged table, and the two counts must
-agree. Rows are conserved: read = accepted + quarantined, counted in the files that were written.
+Great Expectations runs the contract's suite, whose expectations are evaluated by Polars on the whole table, and its native
+expectations on a sample, where both must count the same. Rows are conserved: read = accepted + quarantined, counted in
+the files that were written.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from data_contracts import (
     transactions,
 )
 from data_contracts import columns as c
-from data_contracts.contract import AS_OF, ROW, CheckContext, Contract, Rule
-from data_contracts.expectations import chunks_of, columns_of, count_failures
+from data_contracts.contract import CheckContext, Contract, Rule
+from data_contracts.flagged import FlaggedTable, flag_table
 from data_contracts.landing.landed import LandedTable
 from data_contracts.printable import printable
 from data_contracts.quarantine import split_rows
-from data_contracts.storage import write_parquet
+from data_contracts.suites import validate_table
 from data_contracts.table_rules import TableFacts, check_facts
 from data_contracts.verdicts import Outcome, RuleVerdict, TableVerdict, raise_if_blocked, rows, write_verdicts
 
@@ -99,19 +100,13 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
     contract = CONTRACTS[landed.table]
     for path in (accepted, quarantine, gx_json):
         path.parent.mkdir(parents=True, exist_ok=True)
-    flagged_path = accepted.with_name(f".{landed.table}.flagged.parquet")
-    try:
-        asked = _write_flagged(contract, landed, flagged_path, context)
-        flagged = pl.scan_parquet(flagged_path)
-        failed = _count_both(contract, landed, flagged_path, gx_json)
-        split_rows(contract, flagged, accepted, quarantine)
-        verdicts = tuple(
-            _rule_verdict(contract, rule, failed[rule.rule_id], landed, flagged, rule.rule_id in asked, context)
-            for rule in contract.rules
-        )
-        newest = _newest_age(contract, flagged, context)
-    finally:
-        flagged_path.unlink(missing_ok=True)
+    table = flag_table(contract, _with_provenance(pl.scan_parquet(landed.path), contract), context)
+    counts = validate_table(table, gx_json)
+    if counts.rows != landed.read:
+        raise RuntimeError(f"{contract.table}: {landed.read} rows were read, but {counts.rows} checked")
+    split_rows(table, counts, accepted, quarantine)
+    verdicts = tuple(_rule_verdict(table, rule, counts.failed[rule.rule_id], landed, context) for rule in contract.rules)
+    newest = None if counts.newest is None else (context.as_of - counts.newest).days
     n_accepted, n_quarantined = (int(pq.read_metadata(path).num_rows) for path in (accepted, quarantine))
     facts = TableFacts(landed.read, n_quarantined, newest)
     return TableVerdict(
@@ -127,31 +122,6 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
     )
 
 
-def _write_flagged(contract: Contract, landed: LandedTable, path: Path, context: CheckContext) -> set[str]:
-    """Writes the table with one boolean column per rule; returns the rules that could be asked."""
-    table = _with_provenance(pl.scan_parquet(landed.path), contract)
-    numbered = table.with_columns(pl.lit(context.as_of).alias(AS_OF)).with_row_index(ROW)
-    asked, hits = set(), []
-    for rule in contract.rules:
-        found = rule.search(numbered, context) if rule.search is not None else None
-        if found is not None:
-            hits.append(pl.DataFrame({ROW: found.cast(pl.get_index_type())}).with_columns(pl.lit(rule.rule_id).alias("rule")))
-        if found is not None or rule.bad is not None:
-            asked.add(rule.rule_id)
-    searched = [rule for rule in contract.rules if rule.search is not None]
-    if hits:
-        marks = (
-            pl.concat(hits).group_by(ROW).agg((pl.col("rule") == rule.rule_id).any().alias(rule.ok_column) for rule in searched)
-        )
-        numbered = numbered.join(marks.lazy(), on=ROW, how="left", maintain_order="left")
-        from_search = [(~pl.col(rule.ok_column).fill_null(False)).alias(rule.ok_column) for rule in searched]
-    else:
-        from_search = [pl.lit(True).alias(rule.ok_column) for rule in searched]
-    from_row = [(~rule.bad.fill_null(False)).alias(rule.ok_column) for rule in contract.rules if rule.bad is not None]
-    write_parquet(numbered.with_columns(*from_search, *from_row), path)
-    return asked
-
-
 def _with_provenance(table: pl.LazyFrame, contract: Contract) -> pl.LazyFrame:
     """Gives a derived table the columns that say where a row came from, so that one check serves all tables."""
     present = table.collect_schema().names()
@@ -165,48 +135,13 @@ def _with_provenance(table: pl.LazyFrame, contract: Contract) -> pl.LazyFrame:
     return table.with_columns(value.alias(name) for name, value in absent.items() if name not in present)
 
 
-def _count_both(contract: Contract, landed: LandedTable, flagged: Path, gx_json: Path) -> dict[str, int]:
-    """Failing rows per rule, counted by Polars and by Great Expectations. Raises RuntimeError where they differ."""
-    frame = pl.scan_parquet(flagged)
-    sums = frame.select((~pl.col(r.ok_column)).sum().alias(r.rule_id) for r in contract.rules).collect(engine="streaming")
-    ours = {rule.rule_id: int(sums[rule.rule_id][0]) for rule in contract.rules}
-    expectations = {rule.rule_id: rule.expectation for rule in contract.rules if rule.expectation is not None}
-    needed = sorted({name for expectation in expectations.values() for name in columns_of(expectation)})
-    # An empty frame passes everything: no chunk is handed over, and row_count is judged on the table's facts.
-    chunks = chunks_of(flagged, needed) if landed.read else ()
-    theirs = count_failures(contract.table, expectations, chunks, gx_json)
-    for rule_id, counted in theirs.items():
-        if counted.failed != ours[rule_id] or counted.checked != landed.read:
-            raise RuntimeError(
-                f"{contract.table}: two engines disagree on rule {rule_id}: Polars finds {ours[rule_id]} bad rows of "
-                f"{landed.read}, Great Expectations {counted.failed} of {counted.checked}"
-            )
-    return ours
-
-
-def _newest_age(contract: Contract, flagged: pl.LazyFrame, context: CheckContext) -> int | None:
-    """Days between as_of and the newest row not after it."""
-    if contract.date_column is None:
-        return None
-    day = pl.col(contract.date_column)
-    newest = flagged.select(day.filter(day <= context.as_of).max()).collect(engine="streaming").item()
-    return None if newest is None else int((context.as_of - newest).days)
-
-
-def _rule_verdict(
-    contract: Contract,
-    rule: Rule,
-    failed: int,
-    landed: LandedTable,
-    flagged: pl.LazyFrame,
-    asked: bool,
-    context: CheckContext,
-) -> RuleVerdict:
+def _rule_verdict(table: FlaggedTable, rule: Rule, failed: int, landed: LandedTable, context: CheckContext) -> RuleVerdict:
     """The verdict on one rule: its severity where rows broke it, ``block`` where their share passes its limit."""
+    contract, asked = table.contract, rule.rule_id in table.asked
     share = failed / landed.read if landed.read else 0.0
     over = rule.severity != "block" and share > rule.limit
     outcome: Outcome = "pass" if failed == 0 else "block" if over else rule.severity
-    examples = _examples(rule, landed, flagged) if failed else ()
+    examples = _examples(rule, landed, table.frame) if failed else ()
     complaint = rule.complaint.format(
         **{
             "as_of": context.as_of,

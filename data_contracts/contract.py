@@ -3,6 +3,12 @@
 A rule says once what a bad row is, as a Polars expression (or, for facts that need more than the row, as a search
 for the bad rows), and names the Great Expectations expectation that must come to the same count. The two engines
 check each other; ``checkpoint`` stops when they disagree.
+
+What keeps a rule cheap on a hundred million rows. ``bad``: all expressions of a table are summed in one streaming pass,
+so it must be one (no sort, no window, no Python function), and it costs what its columns cost to read. ``search``: it
+makes passes of its own, so it should select its few columns first, collect with the streaming engine, and bring home only
+the rows it finds; join with small tables; group by a hash of a key, not by its text. A search for rows that share a key
+is a ``RepeatSearch``: those of one table share one pass, and are cheapest where their keys have columns in common.
 """
 
 from __future__ import annotations
@@ -71,6 +77,23 @@ Search = Callable[[pl.LazyFrame, CheckContext], "pl.Series | None"]
 
 
 @dataclass(frozen=True)
+class RepeatSearch:
+    """A search for rows that agree with another row on all columns of ``key``.
+
+    ``find`` is a Search that is given such rows alone: at least all of them, in the order of the table. Searches of one
+    table share the pass that looks for them (see ``repeats``); called by itself, a search makes that pass alone.
+    """
+
+    key: tuple[str, ...]
+    find: Callable[[pl.LazyFrame, CheckContext], pl.Series]
+
+    def __call__(self, rows: pl.LazyFrame, context: CheckContext) -> pl.Series:
+        from data_contracts.repeats import find_alone
+
+        return find_alone(self, rows, context)
+
+
+@dataclass(frozen=True)
 class Rule:
     """One rule on rows: ``bad`` (an expression that is true where the row breaks it) or ``search``.
 
@@ -95,6 +118,17 @@ class Rule:
             raise ValueError(f"rule {self.rule_id}: give either bad or search")
         if not 0.0 <= self.limit <= 1.0:
             raise ValueError(f"rule {self.rule_id}: limit {self.limit} is not a share between 0 and 1")
+
+    @property
+    def statement(self) -> str:
+        """The expression, or the search with its arguments, as text."""
+        if self.bad is not None:
+            return str(self.bad)
+        search = self.search.find if isinstance(self.search, RepeatSearch) else self.search
+        # A search is a closure over its arguments.
+        values = [str(cell.cell_contents) for cell in getattr(search, "__closure__", None) or ()]
+        name = getattr(search, "__qualname__", type(search).__name__).split(".")[0]
+        return f"{name}({', '.join(values)})"
 
     @property
     def ok_column(self) -> str:

@@ -1,29 +1,24 @@
-"""Great Expectations as the second engine: the suite of a contract, run in chunks on what Polars flagged.
+"""Great Expectations' native expectations on frames of Arrow types: the second opinion, and rules on a table's facts.
 
 Traps this file is built around (see the versions in the lock file): an empty frame passes nearly everything, so an
 empty table is not handed over and its row count is judged on a frame of facts that always has one row; an exception
 inside an expectation looks like an ordinary failure without a result, so a result without its count is an error here;
-numpy types turn nullable integers into floats and let wrong values pass, so chunks carry Arrow types.
+numpy types turn nullable integers into floats and let wrong values pass, so frames carry Arrow types.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from data_contracts.contract import Expectation
-
-CHUNK_ROWS = 500_000
 
 
 @dataclass(frozen=True)
@@ -35,8 +30,8 @@ class Counted:
 
 
 @functools.cache
-def _library() -> tuple[Any, Any]:
-    """The library and its ephemeral context. Imported on first use: it takes seconds, and most commands need none."""
+def library() -> tuple[Any, Any]:
+    """The library and a batch definition for frames. Imported on first use: it takes seconds, and most commands need none."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before the import, which is when it is read
     with warnings.catch_warnings():
         # The library imports modules that Python and pandas have since deprecated; not ours to mend.
@@ -47,15 +42,8 @@ def _library() -> tuple[Any, Any]:
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     source = context.data_sources.add_pandas("landing")
-    batch = source.add_dataframe_asset("chunk").add_batch_definition_whole_dataframe("whole")
+    batch = source.add_dataframe_asset("table").add_batch_definition_whole_dataframe("whole")
     return gx, batch
-
-
-def chunks_of(path: Path, columns: Sequence[str], chunk_rows: int = CHUNK_ROWS) -> Iterator[pa.Table]:
-    """The columns of a Parquet file, ``chunk_rows`` rows at a time."""
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=chunk_rows, columns=list(columns)):
-            yield pa.Table.from_batches([batch])
 
 
 def columns_of(expectation: Expectation) -> tuple[str, ...]:
@@ -65,26 +53,20 @@ def columns_of(expectation: Expectation) -> tuple[str, ...]:
     return tuple(name for name in names if name not in expectation.constants)
 
 
-def count_failures(
-    table: str,
-    expectations: Mapping[str, Expectation],
-    chunks: Iterable[pa.Table],
-    gx_json: Path | None = None,
-) -> dict[str, Counted]:
-    """Runs the suite {rule id: expectation} on every chunk and adds up. Writes suite and sums to ``gx_json``.
+def count_failures(table: str, expectations: Mapping[str, Expectation], frames: Iterable[pa.Table]) -> dict[str, Counted]:
+    """Runs the suite {rule id: expectation} on every frame and adds up.
 
     Raises RuntimeError where an expectation did not run: no count must ever look like no failure.
     """
     import pandas as pd
 
-    gx, batch_definition = _library()
+    gx, batch_definition = library()
     suite = gx.ExpectationSuite(name=table)
     for rule_id, expectation in expectations.items():
         kind = getattr(gx.expectations, expectation.kind)
         suite.add_expectation(kind(**expectation.arguments, meta={"rule_id": rule_id}))
     totals = {rule_id: Counted(0, 0) for rule_id in expectations}
-    n_chunks = 0
-    for chunk in chunks:
+    for chunk in frames:
         frame = _with_constants(chunk, expectations.values()).to_pandas(types_mapper=pd.ArrowDtype)
         batch = batch_definition.get_batch(batch_parameters={"dataframe": frame})
         outcome = batch.validate(suite, result_format="SUMMARY")
@@ -93,9 +75,6 @@ def count_failures(
             found = _count(table, rule_id, seen.get(rule_id), len(frame))
             before = totals[rule_id]
             totals[rule_id] = Counted(before.failed + found.failed, before.checked + found.checked)
-        n_chunks += 1
-    if gx_json is not None:
-        write_result(gx_json, table, expectations, totals, n_chunks, str(gx.__version__))
     return totals
 
 
@@ -120,33 +99,3 @@ def _count(table: str, rule_id: str, result: Any, rows: int) -> Counted:
     if bool(result.success) != (failed == 0):
         raise RuntimeError(f"{table}: the expectation of rule {rule_id} counts {failed} but says {result.success}")
     return Counted(failed, rows)
-
-
-def write_result(
-    path: Path,
-    table: str,
-    expectations: Mapping[str, Expectation],
-    totals: Mapping[str, Counted],
-    n_chunks: int,
-    version: str,
-) -> None:
-    """Suite and summed results as JSON; no values of the data in it."""
-    results = [
-        {
-            "rule_id": rule_id,
-            "expectation": expectation.kind,
-            "arguments": {**expectation.arguments, **expectation.constants},
-            "success": totals[rule_id].failed == 0,
-            "unexpected_count": totals[rule_id].failed,
-            "element_count": totals[rule_id].checked,
-        }
-        for rule_id, expectation in expectations.items()
-    ]
-    document = {
-        "suite": table,
-        "engine": f"great_expectations {version}, pandas with Arrow types",
-        "chunks": n_chunks,
-        "success": all(counted.failed == 0 for counted in totals.values()),
-        "results": results,
-    }
-    path.write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")

@@ -7,23 +7,26 @@ from pathlib import Path
 import polars as pl
 
 from data_contracts import columns as c
-from data_contracts.contract import Contract, Rule
+from data_contracts.contract import Rule
+from data_contracts.flagged import FlaggedTable, TableCounts
 from data_contracts.storage import write_parquet
 
 
-def split_rows(contract: Contract, flagged: pl.LazyFrame, accepted: Path, quarantine: Path) -> None:
-    """Writes accepted rows in the order of their key, and quarantined rows in the order of the source."""
+def split_rows(table: FlaggedTable, counts: TableCounts, accepted: Path, quarantine: Path) -> None:
+    """Writes accepted and quarantined rows, both in the order of the source."""
+    contract, flagged = table.contract, table.frame
     setting_aside = [rule for rule in contract.rules if rule.severity != "warn"]
+    broken = [rule for rule in setting_aside if counts.failed[rule.rule_id]]
     names = [column.name for column in contract.columns]
-    bad = pl.any_horizontal(~pl.col(rule.ok_column) for rule in setting_aside)
-    good = flagged.filter(~bad).select(*names, c.SOURCE_ROW).sort(*contract.key, c.SOURCE_ROW)
-    write_parquet(good, accepted)
+    bad = pl.any_horizontal(pl.lit(False), *(~pl.col(rule.ok_column) for rule in broken))
+    write_parquet((flagged.filter(~bad) if broken else flagged).select(*names, c.SOURCE_ROW), accepted)
+    set_aside = flagged.filter(bad) if broken else flagged.head(0)
 
     def listed(values: list[tuple[Rule, pl.Expr]], name: str) -> pl.Expr:
         parts = [pl.when(~pl.col(rule.ok_column)).then(value) for rule, value in values]
         return pl.concat_list(parts).list.drop_nulls().alias(name)
 
-    aside = flagged.filter(bad).select(
+    aside = set_aside.select(
         *names,
         listed([(rule, pl.lit(rule.rule_id)) for rule in setting_aside], c.RULE_IDS),
         listed([(rule, _reason(rule)) for rule in setting_aside], c.REASONS),
@@ -31,7 +34,7 @@ def split_rows(contract: Contract, flagged: pl.LazyFrame, accepted: Path, quaran
         c.SOURCE_ROW,
         c.RAW,
     )
-    write_parquet(aside.sort(c.SOURCE_FILE, c.SOURCE_ROW), quarantine)
+    write_parquet(aside, quarantine)
 
 
 def _reason(rule: Rule) -> pl.Expr:

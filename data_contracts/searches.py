@@ -11,30 +11,23 @@ from typing import Literal
 import polars as pl
 
 from data_contracts import columns as c
-from data_contracts.contract import ROW, CheckContext, Search
+from data_contracts.contract import ROW, CheckContext, RepeatSearch, Search
 
 Keep = Literal["first", "last", "none"]
 
 
-def _candidates(rows: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
-    """The rows that may share their key with another, found by hash: small even where the table is large."""
-    hashed = rows.with_columns(pl.struct(key).hash(seed=0).alias("_key_hash"))
-    repeated = hashed.group_by("_key_hash").len().filter(pl.col("len") > 1).select("_key_hash")
-    return hashed.join(repeated, on="_key_hash", how="semi").drop("_key_hash")
-
-
-def exact_repeats(columns: Sequence[str], among: pl.Expr | None = None) -> Search:
+def exact_repeats(columns: Sequence[str], among: pl.Expr | None = None) -> RepeatSearch:
     """Rows equal to an earlier one in all ``columns`` (the first stays)."""
 
     def search(rows: pl.LazyFrame, context: CheckContext) -> pl.Series:
         chosen = rows if among is None else rows.filter(among)
-        frame = _candidates(chosen.select(ROW, *columns), columns).collect(engine="streaming").sort(ROW)
+        frame = chosen.select(ROW, *columns).sort(ROW).collect()
         return frame.filter(~pl.struct(columns).is_first_distinct())[ROW]
 
-    return search
+    return RepeatSearch(tuple(columns), search)
 
 
-def conflicting_key(key: Sequence[str], values: Sequence[str], keep: Keep, among: pl.Expr | None = None) -> Search:
+def conflicting_key(key: Sequence[str], values: Sequence[str], keep: Keep, among: pl.Expr | None = None) -> RepeatSearch:
     """Rows that share their key with another row but say something else in ``values``.
 
     Exact repeats are the business of ``exact_repeats`` and are not counted again. Of the statements left, ``keep``
@@ -44,7 +37,7 @@ def conflicting_key(key: Sequence[str], values: Sequence[str], keep: Keep, among
     def search(rows: pl.LazyFrame, context: CheckContext) -> pl.Series:
         complete = pl.all_horizontal(pl.col(list(key)).is_not_null())
         chosen = rows.filter(complete if among is None else complete & among)
-        frame = _candidates(chosen.select(ROW, *key, *values), key).collect(engine="streaming").sort(ROW)
+        frame = chosen.select(ROW, *key, *values).sort(ROW).collect()
         frame = frame.unique(subset=[*key, *values], keep="first", maintain_order=True)
         repeated = frame.filter(pl.struct(key).is_duplicated())
         if keep == "none":
@@ -52,7 +45,7 @@ def conflicting_key(key: Sequence[str], values: Sequence[str], keep: Keep, among
         stays = pl.struct(key).is_first_distinct() if keep == "first" else pl.struct(key).is_last_distinct()
         return repeated.filter(~stays)[ROW]
 
-    return search
+    return RepeatSearch(tuple(key), search)
 
 
 def unknown_reference(column: str, table: str, reference_column: str | None = None) -> Search:

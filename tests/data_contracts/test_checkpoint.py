@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_contracts import checkpoint, expectations
+from data_contracts import checkpoint, expectations, suites
 from data_contracts.checkpoint import check_landing, check_table
 from data_contracts.contract import CheckContext, Expectation
 from data_contracts.errors import ContractBlocked
@@ -57,7 +57,7 @@ def test_a_sound_source_passes_whole(source: Path, tmp_path: Path, context: Chec
     snapshot = pl.read_parquet(tmp_path / "run" / "snapshot" / "transactions.parquet")
     assert snapshot.columns[-1] == "_source_row"
     assert snapshot["record_kind"].to_list() == ["full"] * 4
-    assert snapshot["customer_id"].to_list() == ["ann", "ann", "ann", "bob"]  # in the order of the key
+    assert snapshot["customer_id"].to_list() == ["ann", "ann", "bob", "ann"]  # in the order of the source
     assert not list((tmp_path / "run" / "snapshot").glob(".*"))
 
 
@@ -181,8 +181,32 @@ def test_verdicts_json_tells_what_the_verdicts_say(source: Path, tmp_path: Path,
     assert written == json.loads(json.dumps([verdict.as_dict() for verdict in verdicts.values()]))
     gx = json.loads((tmp_path / "run" / "contracts" / "prices.gx.json").read_text(encoding="utf-8"))
     assert gx["success"] is True
-    assert {"rule_id", "expectation", "unexpected_count", "element_count"} <= set(gx["results"][0])
-    assert {result["element_count"] for result in gx["results"]} == {3}
+    assert {result["result"]["element_count"] for result in gx["results"]} == {3}
+    assert gx["statistics"]["unsuccessful_expectations"] == 0
+    opinion = gx["second_opinion"]
+    assert (opinion["first_row"], opinion["rows"], opinion["of"]) == (0, 3, 3)
+    assert {"rule_id", "expectation", "unexpected_count", "element_count"} <= set(opinion["results"][0])
+
+
+def test_the_suite_is_the_librarys_own_and_carries_the_contracts_version(
+    source: Path, tmp_path: Path, context: CheckContext
+) -> None:
+    append(source, "prices.csv", "GB0002634946,2021-06-28,-5.0")
+    night(source, tmp_path / "run", replace(context, quarantine_limits={"prices": 0.9}), only=("assets", "prices"))
+    gx = json.loads((tmp_path / "run" / "contracts" / "prices.gx.json").read_text(encoding="utf-8"))
+    library, _ = expectations.library()
+    suite = library.ExpectationSuite(**gx["suite"])
+    assert [one.rule_id for one in suite.expectations] == [rule.rule_id for rule in checkpoint.CONTRACTS["prices"].rules]
+    assert suite.meta["contract_version"] == checkpoint.CONTRACTS["prices"].version
+    failed = {one["rule_id"]: one["result"] for one in gx["results"] if not one["success"]}
+    assert failed == {
+        "close_above_0": {
+            "element_count": 4,
+            "unexpected_count": 1,
+            "unexpected_percent": 25.0,
+            "partial_unexpected_index_list": [{"_source_file": "prices.csv", "_source_row": 4}],
+        }
+    }
 
 
 def test_a_market_that_cannot_be_looked_up_is_not_asked(source: Path, tmp_path: Path, context: CheckContext) -> None:
@@ -211,12 +235,19 @@ def test_an_expectation_that_does_not_run_is_no_pass(tmp_path: Path) -> None:
         expectations.count_failures("t", {"r": broken}, [chunk])
 
 
-def test_chunks_add_up(source: Path, tmp_path: Path, context: CheckContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "chunks_of", lambda path, columns: expectations.chunks_of(path, columns, chunk_rows=2))
-    night(source, tmp_path / "run", context, only=("assets", "transactions"))
-    gx = json.loads((tmp_path / "run" / "contracts" / "transactions.gx.json").read_text(encoding="utf-8"))
-    assert gx["chunks"] == 2
-    assert {result["element_count"] for result in gx["results"]} == {4}
+def test_a_large_table_gets_its_second_opinion_on_a_stretch_of_it(
+    source: Path, tmp_path: Path, context: CheckContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suites, "SAMPLE_ROWS", 2)
+    opinions = []
+    for run in ("one", "two"):
+        night(source, tmp_path / run, context, only=("assets", "transactions"))
+        gx = json.loads((tmp_path / run / "contracts" / "transactions.gx.json").read_text(encoding="utf-8"))
+        assert {result["result"]["element_count"] for result in gx["results"]} == {4}
+        opinions.append(gx["second_opinion"])
+    assert opinions[0] == opinions[1]
+    assert (opinions[0]["rows"], opinions[0]["of"]) == (2, 4)
+    assert {result["element_count"] for result in opinions[0]["results"]} == {2}
 
 
 def test_verdicts_refuse_lost_rows() -> None:

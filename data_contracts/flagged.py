@@ -1,0 +1,86 @@
+"""A landed table with one boolean column per rule, worked out as it is read and never written.
+
+Rules on single rows are expressions; of rules that need more than the row only the numbers of the bad rows are kept.
+So a table of any size costs one streaming pass to be counted, and a bad row is looked for only where there is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from data_contracts.contract import AS_OF, ROW, CheckContext, Contract
+from data_contracts.repeats import find_repeats
+
+
+@dataclass(frozen=True)
+class TableCounts:
+    """Rows of a table, rows breaking each rule by its id, and the newest day not after as_of (None: no such row)."""
+
+    rows: int
+    failed: dict[str, int]
+    newest: date | None
+
+
+@dataclass(frozen=True)
+class FlaggedTable:
+    """``rows``: the landed table with ROW and AS_OF; ``hits``: rows found by searches, for each search that was asked."""
+
+    contract: Contract
+    rows: pl.LazyFrame
+    hits: dict[str, pl.Series]
+    as_of: date
+
+    @property
+    def asked(self) -> set[str]:
+        """The rules that could be asked; a search has no answer where the table it refers to is absent."""
+        return {rule.rule_id for rule in self.contract.rules if rule.bad is not None or rule.rule_id in self.hits}
+
+    @property
+    def frame(self) -> pl.LazyFrame:
+        """The table with every rule's ``ok_column``. What is not selected from it is not worked out."""
+        return self.flag(self.rows)
+
+    def flag(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Some of the table's rows with every rule's ``ok_column``."""
+        flags = []
+        for rule in self.contract.rules:
+            hits = self.hits.get(rule.rule_id)
+            if rule.bad is not None:
+                keeps = ~rule.bad.fill_null(False)
+            elif hits is None or hits.is_empty():
+                keeps = pl.lit(True)
+            else:
+                keeps = ~pl.col(ROW).is_in(hits.implode())
+            flags.append(keeps.alias(rule.ok_column))
+        return rows.with_columns(flags)
+
+    def count(self) -> TableCounts:
+        """One streaming pass over the columns that rules on single rows look at."""
+        sums = [
+            rule.bad.fill_null(False).sum().cast(pl.Int64).alias(rule.rule_id)
+            for rule in self.contract.rules
+            if rule.bad is not None
+        ]
+        if self.contract.date_column is not None:
+            day = pl.col(self.contract.date_column)
+            sums.append(day.filter(day <= self.as_of).max().alias("_newest"))
+        found = self.rows.select(pl.len().alias("_rows"), *sums).collect(engine="streaming").row(0, named=True)
+        newest, n_rows = found.pop("_newest", None), int(found.pop("_rows"))
+        searched = {rule.rule_id: len(self.hits.get(rule.rule_id, ())) for rule in self.contract.rules if rule.search is not None}
+        return TableCounts(n_rows, {**{name: int(number) for name, number in found.items()}, **searched}, newest)
+
+
+def flag_table(contract: Contract, table: pl.LazyFrame, context: CheckContext) -> FlaggedTable:
+    """Numbers the rows and asks every search. ``table`` has the contract's columns and those that say where a row is from."""
+    numbered = table.with_columns(pl.lit(context.as_of).alias(AS_OF)).with_row_index(ROW)
+    hits = find_repeats(contract, numbered, context)
+    for rule in contract.rules:
+        if rule.search is None or rule.rule_id in hits:
+            continue
+        found = rule.search(numbered, context)
+        if found is not None:
+            hits[rule.rule_id] = found.cast(pl.get_index_type())
+    return FlaggedTable(contract, numbered, hits, context.as_of)
