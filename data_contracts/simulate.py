@@ -1,7 +1,8 @@
 """The embedded default source: a simulated market with a known truth, written in Nightfolio's own layout.
 
 ``truth/`` beside the tables says what a model ought to find: every purchase's reason, every customer's tastes,
-which asset is whose companion, and the regime of every day. The night never reads it; tests do.
+which asset is whose companion, and the regime of every day. Nothing that learns or recommends reads it: tests do, and the
+night, to measure its explanations when all is recommended.
 
 The parts: simulate_draws (random numbers), simulate_assets (what can be bought), simulate_prices (regimes,
 fashion, closes), simulate_customers (who buys), simulate_trades (what they buy and why), simulate_ledger (the tables

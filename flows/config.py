@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from data_contracts.errors import ConfigError
 from flows.sections.contracts import ContractsConfig, DriftConfig
+from flows.sections.explain import ExplainConfig
 from flows.sections.gate import GateConfig
 from flows.sections.histories import HistoriesConfig
 from flows.sections.model import BaselinesConfig, ModelConfig
@@ -27,7 +28,7 @@ from flows.sections.schedule import ScheduleConfig
 from flows.sections.section import Section
 from flows.sections.source import SimulationConfig, SourceConfig
 from flows.sections.train import EvaluateConfig, TrainConfig
-from lightning_modules.settings import LIKELIHOODS
+from lightning_modules.settings import LIKELIHOODS, WITHOUT_WEIGHTS
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -48,6 +49,7 @@ class RunConfig(Section):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     recommend: RecommendConfig = RecommendConfig()
+    explain: ExplainConfig = ExplainConfig()
     drift: DriftConfig = DriftConfig()
     gate: GateConfig = GateConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -64,6 +66,11 @@ class RunConfig(Section):
             raise ValueError(
                 f"recommend.dial={self.recommend.dial} needs scores that are likelihoods of a purchase, which "
                 f"recommend.model={self.recommend.model!r} does not give; choose one of {', '.join(LIKELIHOODS)}, or dial 0"
+            )
+        if self.explain.explanation == "attention" and self.recommend.model in WITHOUT_WEIGHTS:
+            raise ValueError(
+                f"explain.explanation='attention' conflicts with recommend.model={self.recommend.model!r}, which gives no "
+                "weight to single holdings; choose auto or leave_one_out"
             )
         if self.source.format == "simulated" and self.as_of not in (None, self.simulation.as_of):
             raise ValueError(

@@ -42,8 +42,8 @@ def write_recommendation_files(night: Night) -> Path:
     frame = pl.read_parquet(night.folder / "recommendations" / "recommendations.parquet")
     frame.write_parquet(night.folder / "recommendations.parquet")
     flat = frame.with_columns(
-        pl.col("reason_assets").list.join("; "),
-        pl.col("reason_weights").list.eval(pl.element().cast(pl.String)).list.join("; "),
+        pl.col("reason_assets", "reason_features").list.join("; "),
+        pl.col("reason_weights", "reason_feature_weights").list.eval(pl.element().cast(pl.String)).list.join("; "),
     )
     path = night.folder / "recommendations.csv"
     write_csv(flat, path)

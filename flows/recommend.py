@@ -6,21 +6,17 @@ import json
 from datetime import date, timedelta
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import torch
 
 from flows.config import RunConfig
 from flows.eligible import rank_eligible
-from flows.reasons import BY_PROFILE, BY_PROFIT, SILENT, UNNAMED, WITHOUT_HOLDINGS, explain, explain_features, in_words
+from flows.explain import explain
+from flows.reasons import FALLBACK_DAYS, with_reasons
 from flows.suitability import asset_exclusions, asset_risk_class
-from lightning_modules.family import FAMILY
 from lightning_modules.fit import load_ranker
 from lightning_modules.histories import Histories
 from lightning_modules.popularity import popularity_scores
-from lightning_modules.ranker import FeatureRanker
-
-FALLBACK_DAYS = 90
 
 
 def recommend(
@@ -33,7 +29,7 @@ def recommend(
     out: Path,
 ) -> Path:
     """Writes to ``out``: recommendations, exclusions, asset_exclusions, customer_exclusions, attention
-    (Parquet) and faithfulness.json; features.parquet and feature_faithfulness.json where the model says which features spoke.
+    (Parquet) and what :func:`flows.explain.explain` adds.
 
     A customer with a history is ranked by the model; one without by his profile, where the model can, and else is offered
     what most customers bought in the last 90 days, and the row says so. One without an accepted profile is offered
@@ -53,11 +49,7 @@ def recommend(
     recent = popularity_scores(histories, since_day=since).numpy()
     top, pair_counts = rank_eligible(config, histories, model, recent, snapshot, items, customers, removed, out)
     has_history = (customers["n_buys"] > 0).to_numpy()
-    table, proof = explain(config, histories, model, top, has_history)
-    table.write_parquet(out / "attention.parquet")
-    if isinstance(model, FeatureRanker):
-        explain_features(config, histories, model, top, out)
-    (out / "faithfulness.json").write_text(json.dumps(proof, indent=2), encoding="utf-8")
+    explanation = explain(config, histories, model, top, has_history, out)
     (out / "exclusion_counts.json").write_text(json.dumps(pair_counts, indent=2), encoding="utf-8")
 
     rows = top.join(
@@ -70,47 +62,9 @@ def recommend(
         maintain_order="left",
     )
     holdings = pl.scan_parquet(snapshot / "holdings.parquet").select("customer_id", "asset_id", "status").collect()
-    faithful = bool(proof.get("better_than_random", False))
-    speaks = FAMILY[config.recommend.model].speaks
-    reasons = in_words(table, items, customers, holdings, speaks, faithful)
-    buyers = pl.DataFrame(
-        {
-            "item": np.arange(1, histories.n_items + 1, dtype=np.int32),
-            "buyers": recent.astype(np.int64),
-        }
-    )
-    fallback = (
-        pl.lit(BY_PROFILE)
-        if FAMILY[config.recommend.model].serves_cold
-        else pl.format(
-            "No purchase history yet: one of the assets allowed for this customer that most customers bought "
-            "in the last {} days ({} buyers).",
-            pl.lit(FALLBACK_DAYS),
-            pl.col("buyers"),
-        )
-    )
-    unnamed = WITHOUT_HOLDINGS.get(config.recommend.model, SILENT if speaks == "none" else UNNAMED)
-    warm = pl.col("has_history")
-    serves_cold = FAMILY[config.recommend.model].serves_cold
-    cold_id, cold_explanation = (config.recommend.model, "profile") if serves_cold else ("recent_popularity", "popularity")
-    measured = pl.lit(f"{speaks}, better than random erasure" if faithful else f"{speaks}, NOT better than random erasure")
     recommendations = (
-        rows.join(reasons, on=["customer", "item"], how="left", maintain_order="left")
-        .join(buyers, on="item", how="left", maintain_order="left")
+        with_reasons(config, rows, explanation, items, customers, holdings, recent)
         .with_columns(pl.lit(run_id).alias("run_id"), pl.lit(as_of).alias("as_of"))
-        .with_columns(
-            model_id=pl.when(warm).then(pl.lit(config.recommend.model)).otherwise(pl.lit(cold_id)),
-            explanation=pl.when(pl.col("reason").is_not_null())
-            .then(measured)
-            .otherwise(pl.when(warm).then(pl.lit(unnamed[0])).otherwise(pl.lit(cold_explanation))),
-            reason=pl.coalesce("reason", pl.when(warm).then(pl.lit(unnamed[1])).otherwise(fallback)),
-            listed_for=pl.when(pl.col("by_preference")).then(pl.lit("preference")).otherwise(pl.lit("profit")),
-        )
-        .with_columns(
-            reason=pl.when(pl.col("listed_for") == "profit")
-            .then(pl.format(BY_PROFIT, (pl.col("profit_view") * 100).round(2), pl.col("reason")))
-            .otherwise(pl.col("reason"))
-        )
         .select(
             "run_id",
             "as_of",
@@ -131,6 +85,8 @@ def recommend(
             "reason",
             "reason_assets",
             "reason_weights",
+            "reason_features",
+            "reason_feature_weights",
             "explanation",
         )
         .sort("customer_id", "rank")

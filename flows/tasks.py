@@ -23,6 +23,7 @@ from flows import recommend as offering
 from flows.artifact import Artifact
 from flows.histories import build_histories
 from flows.night import Night
+from flows.planted import measure_planted
 from lightning_modules.settings import ModelKind
 
 
@@ -134,6 +135,7 @@ def recommend(night: Night, snapshot: Artifact, present: Artifact, model: Artifa
     with night.step("recommend"):
         out = night.folder / "recommendations"
         offering.recommend(night.config, night.run_id, night.as_of, snapshot.open(), present.open(), model.open(), out)
+        measure_planted(night, model.open(), out)
         publishing.write_recommendation_files(night)
         return Artifact.of(out)
 

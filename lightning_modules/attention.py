@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lightning_modules.changed_weights import as_changed, is_changing
 from lightning_modules.linear_attention import linear_attention
 
 
@@ -89,7 +90,7 @@ def attention_weights(
     mask = _allowed(scores.shape[-2], scores.shape[-1], scores.device, mask, causal, window)
     if top_k is not None:
         mask = largest(scores, top_k, mask)
-    return masked_softmax(scores, mask)
+    return as_changed(masked_softmax(scores, mask), mask)
 
 
 def attend(
@@ -129,7 +130,7 @@ def attend(
     """
     if (window is not None and (not causal or window < 1)) or (top_k is not None and top_k < 1):
         raise ValueError(f"window={window} needs causal attention, and window and top_k={top_k} are at least 1")
-    if weights or top_k is not None:
+    if weights or top_k is not None or is_changing():
         given = attention_weights(query, key, mask=mask, bias=bias, key_bias=key_bias, causal=causal, window=window, top_k=top_k)
         # [..., Q, K] x [..., K, v] -> [..., Q, v]
         return F.dropout(given, dropout, training=dropout > 0) @ value, given if weights else None

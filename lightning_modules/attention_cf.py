@@ -136,15 +136,24 @@ class AttentionCF(nn.Module):
 
     def attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
         """[B, K, L], the mean over heads of the item attention's weights; 0 for an item that was not retrieved."""
+        return self.head_attention(batch, candidates)[:, :, 0].mean(2)
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        return tuple(f"head {number + 1}" for number in range(self.spec.heads))
+
+    def head_attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
+        """[B, K, 1, H, L], the item attention; 0 for an item that was not retrieved."""
         table = self.items()
         keys = self._heads(self.key(table[batch.items]))  # [B, L, H, d]
         bias = self._bias(batch, keys, self.profile_scale(batch.features))
         asked = self._heads(self.query(table[candidates]))
-        weights = candidate_weights(asked, keys, bias, batch.mask, top_k=self.spec.top_k or None).mean(1)
+        weights = candidate_weights(asked, keys, bias, batch.mask, top_k=self.spec.top_k or None)  # [B, H, K, L]
+        weights = weights.transpose(1, 2)[:, :, None]
         if self.retrieval is None:
             return weights
         scored = owned_columns(self.retrieval(batch, table), self.n_items).gather(1, (candidates - 1).clamp_min(0))
-        return weights * scored[..., None]
+        return weights * scored[:, :, None, None, None]
 
     def _heads(self, values: Tensor) -> Tensor:
         """[..., D] -> [..., H, d]."""

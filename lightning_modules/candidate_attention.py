@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lightning_modules.attention import attend, attention_weights, largest
+from lightning_modules.changed_weights import as_changed
 
 # Tables of scores with more entries than this are cut up in scoring, so that a piece stays in the cache; and in training,
 # where all pieces would have to be kept for the gradient, give way to the fused kernel. Measured on a CPU: below, tables are
@@ -105,8 +106,9 @@ def _by_tables(
 def _softmax(scores: Tensor, mask: Tensor, top_k: int | None) -> Tensor:
     """Over dimension 2, the holdings."""
     if top_k is not None:
-        scores = scores.masked_fill(~largest(scores, top_k, mask, dim=2), torch.finfo(scores.dtype).min)
-    return F.softmax(scores, 2)
+        mask = largest(scores, top_k, mask, dim=2)
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    return as_changed(F.softmax(scores, 2), mask, 2)
 
 
 def _rows(values: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ class Member:
     packed: bool = False  # it computes no padding: its batches need not be of similar length and are drawn at random
     reads_all: bool = False  # scores from the whole history, whatever ``max_length`` is
     serves_cold: bool = False  # ranks for a customer who never bought, by his profile
+    reads_holdings: bool = True  # a score depends on what the customer bought, so leaving a purchase out can explain it
     of_customers: bool = False  # its weights belong to the customers it was fitted on, as well as to the items
 
 
@@ -47,12 +48,12 @@ FAMILY: dict[ModelKind, Member] = {
     "sequential_attention": Member(SequentialAttention),
     "portfolio_attention": Member(PortfolioAttention, serves_cold=True),
     "transformer": Member(CausalTransformer, packed=True),
-    "popularity": Member(Popularity, speaks="none", reads_all=True),
-    "recent_popularity": Member(Popularity, speaks="none", reads_all=True),
+    "popularity": Member(Popularity, speaks="none", reads_all=True, reads_holdings=False),
+    "recent_popularity": Member(Popularity, speaks="none", reads_all=True, reads_holdings=False),
     "markov": Member(DecayedMarkov, speaks="contribution", reads_all=True),
     "item_knn": Member(ItemKNN, speaks="contribution", reads_all=True),
     "ease": Member(EASE, speaks="contribution", reads_all=True),
-    "bpr_mf": Member(MatrixFactorisation, speaks="none", of_customers=True),
+    "bpr_mf": Member(MatrixFactorisation, speaks="none", reads_holdings=False, of_customers=True),
     "gru4rec": Member(GRU4Rec, speaks="none"),
     "signal_attention": Member(SignalAttention, speaks="partial contribution", reads_all=True),
 }

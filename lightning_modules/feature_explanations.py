@@ -10,7 +10,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from lightning_modules.explanations import chosen_rows, erasure_verdict
+from lightning_modules.cluster_bootstrap import erasure_verdict
+from lightning_modules.erasure import chosen_rows
 from lightning_modules.histories import Histories, HistoryBatch
 from lightning_modules.ranker import FeatureRanker
 
@@ -29,7 +30,7 @@ def feature_attention_table(
     *,
     batch_size: int = 512,
 ) -> pa.Table:
-    """Which features of each candidate spoke for it; arguments as in :func:`attention_table`.
+    """Which features of each candidate spoke for it; arguments as in :func:`lightning_modules.importance.weights_table`.
 
     Returns:
         customer int32, candidate int32, feature string (of the model's ``feature_names``), weight float32 (1 in total
@@ -68,8 +69,8 @@ def feature_faithfulness(
 ) -> dict[str, Any]:
     """How much more a candidate loses when its most attended feature is hidden than when another of its features is.
 
-    As :func:`lightning_modules.explanations.faithfulness`, of which arguments and answer are the same: there holdings are
-    erased, here one group of the candidate's own features.
+    The answer is that of :func:`lightning_modules.cluster_bootstrap.erasure_verdict`: there holdings are erased, here one group
+    of the candidate's own features.
     """
     generator = np.random.default_rng(seed)
     customers, candidates = np.asarray(customers, np.int64), np.asarray(candidates, np.int64)

@@ -23,13 +23,18 @@ def interactions(histories: Histories) -> Any:
     return matrix
 
 
-def latest_of_each(items: Tensor) -> Tensor:
-    """Items [B, L] (0 = padding) -> bool [B, L]: True at the last event of each distinct item."""
+def latest_event(items: Tensor) -> Tensor:
+    """Items [B, L] (0 = padding) -> int64 [B, L]: where the last event of the same item stands."""
     place = torch.arange(items.shape[1], device=items.device).expand_as(items)
     width = int(items.max()) + 1 if items.numel() else 1
     last = torch.full((len(items), width), -1, dtype=torch.int64, device=items.device)
-    last = last.scatter_reduce(1, items, place, "amax")
-    return (items > 0) & (last.gather(1, items) == place)
+    return last.scatter_reduce(1, items, place, "amax").gather(1, items)
+
+
+def latest_of_each(items: Tensor) -> Tensor:
+    """Items [B, L] (0 = padding) -> bool [B, L]: True at the last event of each distinct item."""
+    place = torch.arange(items.shape[1], device=items.device).expand_as(items)
+    return (items > 0) & (latest_event(items) == place)
 
 
 def shares(contributions: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lightning_modules.changed_weights import as_changed, is_changing
+
 # Keeps every weight above zero where elu + 1 underflows: a row of real keys always has something to share out.
 SMALLEST = 1e-6
 
@@ -51,9 +53,10 @@ def linear_attention(
     level = key.new_zeros(key.shape[:-1]) if key_bias is None else key_bias.to(key.dtype).expand(key.shape[:-1])
     if mask is not None:
         level = level.masked_fill(~mask, -torch.inf)
-    if weights:
+    if weights or is_changing():
         given = _weights(asked, held, level, causal)
-        return given @ value, given
+        given = as_changed(given, given > 0)
+        return given @ value, given if weights else None
     counted = F.pad(value, (0, 1), value=1.0)  # [..., K, v + 1]: the last column adds up the weights
     if causal:
         sums = _causal_sums(asked, held, counted, level, chunk)

@@ -6,6 +6,8 @@ latest grid day that is not after it, so a model that learns from old purchases 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +59,7 @@ class MarketView(nn.Module):
 
     def __init__(self, states: MarketStates) -> None:
         super().__init__()
+        self._supposed: int | None = None
         # One row more, for the time before the first day; and item 0, padding: both say nothing.
         size = states.standing.shape[1]
         standing = torch.zeros(len(states.days) + 1, size + 1, 2)
@@ -66,8 +69,18 @@ class MarketView(nn.Module):
         self.register_buffer("standing", standing, persistent=False)
 
     def regime(self, now: Tensor) -> Tensor:
-        """[B] days -> [B] regime known on each: -1, 0, 1."""
-        return self.regimes[self._row(now)]
+        """[B] days -> [B] regime known on each: -1, 0, 1; or the one that is supposed (:meth:`supposing`)."""
+        known = self.regimes[self._row(now)]
+        return known if self._supposed is None else torch.full_like(known, self._supposed)
+
+    @contextmanager
+    def supposing(self, regime: int) -> Iterator[None]:
+        """Within, every day is of this regime, whatever it was; the assets' standing stays that of the day."""
+        self._supposed = regime
+        try:
+            yield
+        finally:
+            self._supposed = None
 
     def affinity(self, now: Tensor, items: Tensor | None = None) -> Tensor:
         """How far an item is what the regime of the day favours: (momentum in a bull, calm in a bear), else 0.
@@ -81,7 +94,7 @@ class MarketView(nn.Module):
         """
         row = self._row(now)
         standing = self.standing[row, 1:] if items is None else self.standing[row[:, None], items]
-        regime = self.regimes[row]
+        regime = self.regime(now)
         favoured = torch.stack([regime == BULL, regime == BEAR], -1)  # [B, 2]
         return standing * favoured[:, None]
 

@@ -143,11 +143,20 @@ class PortfolioAttention(nn.Module):
 
     def attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
         """[B, K, L]: a holding's weight, summed over the features by which it spoke."""
+        given = self.head_attention(batch, candidates)[:, :, 0]
+        return torch.einsum("bkf,bkfl->bkl", self.feature_attention(batch, candidates), given)
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        return self.feature_names
+
+    def head_attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
+        """[B, K, 1, F, L]: the attention of each feature over holdings."""
         seen = self._catalogue()
         read = self._read(batch, seen)
         asked = _mapped(seen.groups[candidates], self.query)  # [B, K, F, d]
         given = candidate_weights(asked, read.keys, read.bias, batch.mask, top_k=self.spec.top_k or None)  # [B, F, K, L]
-        return torch.einsum("bkf,bfkl->bkl", self.feature_attention(batch, candidates), given)
+        return given.transpose(1, 2)[:, :, None]
 
     def feature_attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
         """Candidates [B, K] (items 1..N) -> [B, K, F], the weight of each of ``feature_names``.

@@ -42,6 +42,20 @@ class Ranker(Protocol):
 
 
 @runtime_checkable
+class HeadedRanker(Protocol):
+    """A ranker whose weights can be seen layer by layer and head by head."""
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """[H]; a head may be a feature or a signal by which holdings speak."""
+        ...
+
+    def head_attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
+        """Candidates [B, K] -> weights [B, K, layers, H, L] over the history; each sums to 1, or to 0 where no event speaks."""
+        ...
+
+
+@runtime_checkable
 class FeatureRanker(Protocol):
     """A ranker that also says which features of a candidate spoke for it."""
 

@@ -81,9 +81,17 @@ class SequentialAttention(nn.Module):
 
     def attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
         """[B, K, L], the mean over heads; the same for every candidate."""
+        return self.head_attention(batch, candidates)[:, :, 0].mean(2)
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        return tuple(f"head {number + 1}" for number in range(self.spec.heads))
+
+    def head_attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
+        """[B, K, 1, H, L], the same for every candidate."""
         _, weights = self._context(batch, self.items(), weights=True)
         assert weights is not None
-        return weights.mean(1).expand(-1, candidates.shape[1], -1)
+        return weights.transpose(1, 2)[:, :, None].expand(-1, candidates.shape[1], -1, -1, -1)
 
     def _context(self, batch: HistoryBatch, table: Tensor, *, weights: bool = False) -> tuple[Tensor, Tensor | None]:
         """[B, D], and the attention [B, H, 1, L] if asked."""

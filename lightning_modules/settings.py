@@ -33,6 +33,8 @@ LIKELIHOODS: tuple[ModelKind, ...] = (
     "portfolio_attention",
 )
 """Kinds whose softmaxed scores are probabilities of a purchase, as they were trained to be."""
+WITHOUT_WEIGHTS: tuple[ModelKind, ...] = ("popularity", "recent_popularity", "bpr_mf", "gru4rec")
+"""Kinds that give no weight to single holdings."""
 ItemStart = Literal["random", "covisits"]
 Norm = Literal["pre", "post"]
 Positions = Literal["sinusoidal", "learned", "none"]

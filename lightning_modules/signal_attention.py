@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from data_contracts.errors import TrainingError
 from lightning_modules.anchors import AnchorExamples, anchor_days
+from lightning_modules.changed_weights import as_changed
 from lightning_modules.examples import TrainingBatch, owned_columns
 from lightning_modules.histories import Histories, HistoryBatch
 from lightning_modules.interactions import latest_of_each, shares
@@ -44,6 +45,8 @@ MOST_ITEMS = 2_000
 ACTIVITY = 4
 """Numbers that say how much, how recently and how often a customer bought."""
 QUERY_WIDTH = 16
+EVER = ("buyers", "buyers since the first day", "days since first bought")
+"""Signals of an item that say nothing of when it was bought."""
 LOW, HIGH = -8.0, 12.0
 """Bounds of a standardised signal."""
 
@@ -73,7 +76,14 @@ class SignalAttention(nn.Module):
         self.n_items = n = histories.n_items
         traits = len(histories.customer_feature_names)
         self.groups = list(profile_groups(histories.customer_feature_names).values())
-        self.signals = (*ITEM_SIGNALS, *HOLDING_SIGNALS, *profile_groups(histories.customer_feature_names))
+        profile = tuple(profile_groups(histories.customer_feature_names))
+        self.signals = (*ITEM_SIGNALS, *HOLDING_SIGNALS, *profile)
+        self.feature_names = ("buyers ever", "recent buyers", "holdings", *profile)
+        self._feature_of = [
+            *(0 if name in EVER else 1 for name in ITEM_SIGNALS),
+            *(2 for _ in HOLDING_SIGNALS),
+            *range(3, 3 + len(profile)),
+        ]
         # The market of the cut day, by which the fitted model scores; those of the anchors come with the training set.
         self.register_buffer("item", torch.zeros(1, n, len(ITEM_SIGNALS)))
         self.register_buffer("holding", torch.zeros(1, len(HOLDING_SIGNALS), n, n))
@@ -141,11 +151,40 @@ class SignalAttention(nn.Module):
 
     def signal_weights(self, batch: HistoryBatch) -> Tensor:
         """[B, J], the attention over ``signals``; each row sums to 1."""
-        return torch.softmax(self.keys(self.query(self._context(batch))), -1)
+        return as_changed(torch.softmax(self.keys(self.query(self._context(batch))), -1), None, over="signals")
 
     def attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
         """[B, K, L], each holding's share of what holdings say in favour of a candidate (at its last event)."""
         return shares(self.contributions(batch, candidates))
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        return HOLDING_SIGNALS
+
+    def head_attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
+        """[B, K, 1, Jh, L], each holding's share of what one signal says in favour of a candidate."""
+        return shares(self._said_by_holdings(batch, candidates)).permute(1, 2, 0, 3)[:, :, None]
+
+    def feature_attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
+        """[B, K, F], each kind of signal's share of what speaks in favour of a candidate; 0 where none does."""
+        parts = self._by_feature(batch).gather(
+            1, (candidates - 1).clamp_min(0)[..., None].expand(-1, -1, len(self.feature_names))
+        )
+        return shares(parts)
+
+    def score_without(self, batch: HistoryBatch, items: Tensor, features: Tensor) -> Tensor:
+        """[B, N] where for customer b the signals ``features[b]`` say of item ``items[b]`` what they say of the average one."""
+        scores = self.score(batch)
+        row = torch.arange(len(items), device=items.device)
+        scores[row, items - 1] -= self._by_feature(batch)[row, items - 1, features]
+        return scores
+
+    def _by_feature(self, batch: HistoryBatch) -> Tensor:
+        """[B, N, F], what each kind of signal adds to each item's score."""
+        z, _ = self._signals(batch)
+        kind = torch.tensor(self._feature_of, device=z.device)
+        added = z * self._worth(batch)[:, None]
+        return added.new_zeros(*added.shape[:2], len(self.feature_names)).index_add(2, kind, added)
 
     def contributions(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
         """[B, K, L]: what each holding adds to a candidate's score, 0 at padding; their sum is the score's part from holdings.
@@ -153,9 +192,13 @@ class SignalAttention(nn.Module):
         A holding says T[held, c] less what it says of the mean candidate; where a signal is clipped, all its holdings' parts
         are scaled alike.
         """
-        _, spread = self._signals(batch)  # [B, Jh]
         first = len(ITEM_SIGNALS)
         worth = self._worth(batch)[:, first : first + len(HOLDING_SIGNALS)]  # [B, Jh]
+        return torch.einsum("jbkl,bj->bkl", self._said_by_holdings(batch, candidates), worth)
+
+    def _said_by_holdings(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
+        """[Jh, B, K, L], what each holding says of each candidate by each signal, standardised and not yet weighed."""
+        _, spread = self._signals(batch)  # [B, Jh]
         tables = self._market(batch)["holding"]  # [Jh, N, N]
         row, column = (batch.items - 1).clamp_min(0), (candidates - 1).clamp_min(0)
         said = tables[:, row[:, None, :], column[:, :, None]] - tables.mean(2)[:, row][:, :, None, :]  # [Jh, B, K, L]
@@ -166,7 +209,7 @@ class SignalAttention(nn.Module):
         parts = torch.where(counted, said * asked / spread.T[:, :, None, None], 0.0)
         whole = parts.sum(-1, keepdim=True)  # [Jh, B, K, 1], the signal before it is clipped
         clipped = torch.where(whole == 0, 1.0, whole.clamp(LOW, HIGH) / torch.where(whole == 0, 1.0, whole))
-        return torch.einsum("jbkl,bj->bkl", parts * clipped, worth)
+        return parts * clipped
 
     def _worth(self, batch: HistoryBatch) -> Tensor:
         """[B, J], what one unit of each signal adds to a score."""

@@ -136,21 +136,31 @@ class CausalTransformer(ItemTable):
         return scores if self.bias is None else scores + self.bias
 
     def attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
-        """[B, K, L], the last position's attention of the last block; the same for every candidate."""
+        """[B, K, L], the last position's attention of the last block, mean over heads; the same for every candidate."""
+        mean = self._last_position(batch)[-1].mean(1, keepdim=True)  # [B, 1, L]
+        return _to_one(mean).expand(-1, candidates.shape[1], -1)
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        return tuple(f"head {number + 1}" for number in range(self.spec.heads))
+
+    def head_attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
+        """[B, K, blocks, H, L], the last position's attention of every block; the same for every candidate."""
+        return _to_one(torch.stack(self._last_position(batch), 1))[:, None].expand(-1, candidates.shape[1], -1, -1, -1)
+
+    def _last_position(self, batch: HistoryBatch) -> list[Tensor]:
+        """Of each block the last position's attention over the history, [B, H, L], without what fell on the start token."""
         packing = Packing.of(batch.lengths + 1, self.spec.heads, group=len(batch.lengths))
         values, days = self._embed(batch, self.item_table(), packing, drop_last=False)
-        given: list[Tensor] | None = None
-        for number, block in enumerate(self.blocks):
-            values, given = block(values, packing, days, weights=number == len(self.blocks) - 1)
-        assert given is not None
-        # The one group, in the order of its sequences: [B, W], at each sequence's last row; the start token left out.
-        group, mean = packing.groups[0], given[0].mean(1)
+        group = packing.groups[0]  # the one group, in the order of its sequences
         ends = batch.lengths[group.sequences]
-        last = torch.empty_like(mean[:, 0])
-        last[group.sequences] = mean[torch.arange(len(ends), device=ends.device), ends]
-        last = F.pad(last[:, 1:], (0, batch.items.shape[1] + 1 - group.width)) * batch.mask
-        weights = last / last.sum(1, keepdim=True).clamp_min(torch.finfo(last.dtype).tiny)
-        return weights[:, None, :].expand(-1, candidates.shape[1], -1)
+        found: list[Tensor] = []
+        for block in self.blocks:
+            values, given = block(values, packing, days, weights=True)
+            last = torch.empty_like(given[0][:, :, 0])  # [B, H, W]
+            last[group.sequences] = given[0][torch.arange(len(ends), device=ends.device), :, ends]
+            found.append(F.pad(last[..., 1:], (0, batch.items.shape[1] + 1 - group.width)) * batch.mask[:, None])
+        return found
 
     def encode(self, batch: HistoryBatch, table: Tensor, *, drop_last: bool = False) -> tuple[Tensor, Packing]:
         """Hidden states [T, D] of the start token and the events of every customer (but the last one if asked).
@@ -194,6 +204,11 @@ class CausalTransformer(ItemTable):
         if length > len(table):
             table = sinusoidal_positions(length, self.spec.dim).to(table)
         return table * self.spec.dim**-0.5
+
+
+def _to_one(weights: Tensor) -> Tensor:
+    """[..., L], each row to a sum of 1; a row of zeros stays one."""
+    return weights / weights.sum(-1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
 
 
 def _linear(layer: nn.Linear, values: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ def faithfulness(proof: dict[str, Any] | None, model: ModelKind, settings: GateC
     """Erasing what the explanation names first costs more than erasing something else."""
     if proof is None:
         return FAITHFULNESS.not_measured("no proof was made (recommendations/faithfulness.json)")
-    if FAMILY[model].speaks in ("none", "popularity"):
+    if not FAMILY[model].reads_holdings:
         return FAITHFULNESS.not_applicable(f"the published model ({model}) names no holding as a reason")
     if not proof.get("n_pairs"):
         return FAITHFULNESS.not_measured("no customer with two or more holdings was served")
@@ -98,10 +98,19 @@ def faithfulness(proof: dict[str, Any] | None, model: ModelKind, settings: GateC
         better,
         settings.faithfulness,
         f"method {how}; erasing the holding named first "
-        + (f"hurts more than a random one: {gap}" if better else f"is not shown to hurt more than a random one: {gap}"),
+        + (f"hurts more than a random one: {gap}" if better else f"is not shown to hurt more than a random one: {gap}")
+        + _failed(proof),
         "the 95 % interval of the paired difference lies above 0",
         method=how,
         difference=proof["mean_difference"],
         low=proof["ci_low"],
         high=proof["ci_high"],
     )
+
+
+def _failed(proof: dict[str, Any]) -> str:
+    """What is said where the model's own weights failed their proof and something else is published."""
+    own = proof.get("weights")
+    if not own or own == proof.get("method") or proof["methods"][own]["better_than_random"]:
+        return ""
+    return f"; the model's own weights ({own}) failed the same test and are not published as the reason"

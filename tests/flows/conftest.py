@@ -1,4 +1,4 @@
-"""The orchestrator for tests: one real, temporary Prefect engine a session."""
+"""The orchestrator for tests, one real, temporary Prefect engine a session; and one published smoke night."""
 
 from __future__ import annotations
 
