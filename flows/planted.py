@@ -56,11 +56,18 @@ def measure_planted(night: Night, model: Path, out: Path) -> None:
         return
     landing = landing_folder(night)
     rows = _of_recommendations(night, landing, model, out)
-    rows += _of_purchases(night, landing, night.folder / "models" / f"{kind}-evaluated")
+    rows += _of_purchases(night, landing, _evaluated(night))
     method = json.loads((out / "faithfulness.json").read_text(encoding="utf-8"))["method"]
     (out / "planted.json").write_text(
         json.dumps({"published": method, "definitions": DEFINITIONS, "rows": rows}, indent=2), encoding="utf-8"
     )
+
+
+def _evaluated(night: Night) -> Path:
+    """The fit on the past that has the settings which are published: the champion's, where tonight's were refused."""
+    decided = night.folder / "evaluation" / "champion.json"
+    refused = decided.exists() and json.loads(decided.read_text(encoding="utf-8"))["decision"] == "refused"
+    return night.folder / "models" / f"{night.config.recommend.model}-{'champion' if refused else 'evaluated'}"
 
 
 def _of_recommendations(night: Night, landing: Path, model: Path, out: Path) -> list[dict[str, Any]]:

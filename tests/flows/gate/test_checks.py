@@ -187,6 +187,12 @@ def test_faithfulness() -> None:
     assert explanation.faithfulness({"n_pairs": 0}, "attention_cf", DEFAULT).outcome == "not_measured"
     assert explanation.faithfulness(None, "attention_cf", DEFAULT).outcome == "not_measured"
     assert explanation.faithfulness({"n_pairs": 0}, "popularity", DEFAULT).outcome == "not_applicable"
+    assert "failed the same test" not in found.measured
+    instead = proof | {"weights": "attention", "methods": {"attention": {"better_than_random": False}}}
+    told = explanation.faithfulness(instead, "attention_cf", DEFAULT).measured
+    assert told.endswith("the model's own weights (attention) failed the same test and are not published as the reason")
+    # A model without attention is explained by leaving holdings out, and that is put to the proof like any other.
+    assert explanation.faithfulness(proof, "gru4rec", DEFAULT).outcome == "pass"
 
 
 def segmented(ndcg: float, high: float, n: int = 100) -> pl.DataFrame:
