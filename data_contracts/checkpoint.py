@@ -27,11 +27,13 @@ from data_contracts import (
     transactions,
 )
 from data_contracts import columns as c
-from data_contracts.contract import CheckContext, Contract, Rule
+from data_contracts.contract import ROW, CheckContext, Contract, Rule
 from data_contracts.flagged import FlaggedTable, flag_table
 from data_contracts.landing.landed import LandedTable
 from data_contracts.printable import printable
 from data_contracts.quarantine import split_rows
+from data_contracts.released import Released, released_rows
+from data_contracts.repairs import repair_table
 from data_contracts.suites import validate_table
 from data_contracts.table_rules import TableFacts, check_facts
 from data_contracts.verdicts import Outcome, RuleVerdict, TableVerdict, raise_if_blocked, rows, write_verdicts
@@ -51,7 +53,8 @@ CONTRACTS: Final[dict[str, Contract]] = {
         holdings.CONTRACT,
     )
 }
-# Verdicts are told in this order; markets are checked first, since assets refer to them.
+# Verdicts are told in this order; markets are checked first, since assets refer to them, and delivered holdings before
+# transactions, which start from them.
 ORDER: Final = (
     "assets",
     "markets",
@@ -61,7 +64,7 @@ ORDER: Final = (
     "delivered_holdings",
     "restricted",
 )
-_CHECK_ORDER: Final = ("markets", "assets", *ORDER[2:])
+_CHECK_ORDER: Final = ("markets", "assets", "customers", "prices", "delivered_holdings", "transactions", "restricted")
 _EXAMPLES = 3
 
 
@@ -100,12 +103,18 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
     contract = CONTRACTS[landed.table]
     for path in (accepted, quarantine, gx_json):
         path.parent.mkdir(parents=True, exist_ok=True)
-    table = flag_table(contract, _with_provenance(pl.scan_parquet(landed.path), contract), context)
+    as_landed = _with_provenance(pl.scan_parquet(landed.path), contract)
+    repairs_path = quarantine.with_name(f"repairs_{landed.table}.parquet")
+    repaired, repairs = repair_table(contract, as_landed, landed.said, landed.read, repairs_path)
+    table = flag_table(contract, repaired, context)
     counts = validate_table(table, gx_json)
     if counts.rows != landed.read:
         raise RuntimeError(f"{contract.table}: {landed.read} rows were read, but {counts.rows} checked")
-    split_rows(table, counts, accepted, quarantine)
-    verdicts = tuple(_rule_verdict(table, rule, counts.failed[rule.rule_id], landed, context) for rule in contract.rules)
+    released = released_rows(table, counts, context.releases)
+    split_rows(table, counts, accepted, quarantine, released.rows)
+    verdicts = tuple(
+        _rule_verdict(table, rule, counts.failed[rule.rule_id], released, landed, context) for rule in contract.rules
+    )
     newest = None if counts.newest is None else (context.as_of - counts.newest).days
     n_accepted, n_quarantined = (int(pq.read_metadata(path).num_rows) for path in (accepted, quarantine))
     facts = TableFacts(landed.read, n_quarantined, newest)
@@ -117,8 +126,10 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
         withheld=landed.withheld,
         accepted=n_accepted,
         quarantined=n_quarantined,
-        rules=(*verdicts, *check_facts(contract, landed, facts, context)),
-        notes=landed.notes,
+        rules=(*repairs, *verdicts, *check_facts(contract, landed, facts, context)),
+        notes=(*landed.notes, *released.notes),
+        contract_sha256=contract.sha256,
+        source_columns=landed.columns,
     )
 
 
@@ -135,13 +146,18 @@ def _with_provenance(table: pl.LazyFrame, contract: Contract) -> pl.LazyFrame:
     return table.with_columns(value.alias(name) for name, value in absent.items() if name not in present)
 
 
-def _rule_verdict(table: FlaggedTable, rule: Rule, failed: int, landed: LandedTable, context: CheckContext) -> RuleVerdict:
-    """The verdict on one rule: its severity where rows broke it, ``block`` where their share passes its limit."""
-    contract, asked = table.contract, rule.rule_id in table.asked
-    share = failed / landed.read if landed.read else 0.0
+def _rule_verdict(
+    table: FlaggedTable, rule: Rule, failed: int, released: Released, landed: LandedTable, context: CheckContext
+) -> RuleVerdict:
+    """The verdict on one rule: its severity where rows broke it, ``block`` where their share passes its limit.
+
+    Rows that a steward released count as failed, since both engines find them so, but decide nothing.
+    """
+    contract, asked, let_pass = table.contract, rule.rule_id in table.asked, released.count(rule.rule_id)
+    share = (failed - let_pass) / landed.read if landed.read else 0.0
     over = rule.severity != "block" and share > rule.limit
-    outcome: Outcome = "pass" if failed == 0 else "block" if over else rule.severity
-    examples = _examples(rule, landed, table.frame) if failed else ()
+    outcome: Outcome = "pass" if failed == let_pass else "block" if over else rule.severity
+    examples = _examples(rule, landed, table, context) if failed else ()
     complaint = rule.complaint.format(
         **{
             "as_of": context.as_of,
@@ -151,7 +167,8 @@ def _rule_verdict(table: FlaggedTable, rule: Rule, failed: int, landed: LandedTa
         jump=f"{context.price_jump_limit:.0%}",
     )
     beyond = f"; {share:.1%} of all, the limit is {rule.limit:.1%}" if over else ""
-    message = f"{landed.said}: {rows(failed)} {complaint}{beyond} (first: {examples[0]})" if failed else ""
+    besides = f", {let_pass:,} of them released" if let_pass else ""
+    message = f"{landed.said}: {rows(failed)} {complaint}{besides}{beyond} (first: {examples[0]})" if failed else ""
     return RuleVerdict(
         table=contract.table,
         rule_id=rule.rule_id,
@@ -165,18 +182,20 @@ def _rule_verdict(table: FlaggedTable, rule: Rule, failed: int, landed: LandedTa
         remedy=rule.remedy,
         examples=examples,
         message=message,
+        released=let_pass,
     )
 
 
-def _examples(rule: Rule, landed: LandedTable, flagged: pl.LazyFrame) -> tuple[str, ...]:
+def _examples(rule: Rule, landed: LandedTable, table: FlaggedTable, context: CheckContext) -> tuple[str, ...]:
     """The first failing rows: number in the source file, and values of columns that identify nobody."""
     shown = [name for name in rule.columns if name not in c.IDENTIFYING and name != c.TYPE_ERRORS]
     first = (
-        flagged.filter(~pl.col(rule.ok_column))
+        table.frame.filter(~pl.col(rule.ok_column))
         .head(_EXAMPLES)
-        .select(c.SOURCE_FILE, c.SOURCE_ROW, c.TYPE_ERRORS, c.RAW, *shown)
+        .select(ROW, c.SOURCE_FILE, c.SOURCE_ROW, c.TYPE_ERRORS, c.RAW, *shown)
         .collect()
     )
+    details = rule.detail(table.rows, first[ROW], context) if rule.detail is not None else {}
     several = len({file.name for file in landed.files}) > 1
     examples = []
     for row in first.iter_rows(named=True):
@@ -189,5 +208,5 @@ def _examples(rule: Rule, landed: LandedTable, flagged: pl.LazyFrame) -> tuple[s
             printable(value) if len(values) == 1 and rule.rule_id != "type" else f"{name}={printable(value)}"
             for name, value in values.items()
         ]
-        examples.append(", ".join([place, *words]))
+        examples.append(", ".join([place, *words, *([details[row[ROW]]] if row[ROW] in details else [])]))
     return tuple(examples)

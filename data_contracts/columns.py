@@ -38,6 +38,7 @@ DATE: Final = "date"  # day of the close or of the trade
 CLOSE: Final = "close"  # EUR per unit
 SIDE: Final = "side"  # buy or sell
 VALUE: Final = "value"  # EUR
+PRICE: Final = "price"  # EUR per unit, as executed
 UNITS: Final = "units"  # number of shares, fractions allowed
 CHANNEL: Final = "channel"  # how the order came in, lower-case words
 RECORD_KIND: Final = "record_kind"  # one of RECORD_KINDS

@@ -13,6 +13,8 @@ is a ``RepeatSearch``: those of one table share one pass, and are cheapest where
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,6 +22,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
+
+from data_contracts.releases import Release
 
 Severity = Literal["quarantine", "warn", "block"]
 
@@ -35,6 +39,9 @@ class CheckContext:
     ``freshness_days``: oldest allowed age of the newest row. ``volume_change_limit``: largest relative change of a
     table's rows against the last publication (0.5 = half). ``price_jump_limit``: largest relative change between
     neighbouring closes. ``quarantine_limits``: share of quarantined rows, per table, above which the night stops.
+    ``trade_price_tolerance``: largest relative distance of value / units from that day's close; ``amount_tolerance``:
+    of units x price from value. ``previous_columns``: source columns of each table, with their kinds, at the last
+    publication. ``releases``: rows that a steward let pass named rules.
     """
 
     as_of: date
@@ -44,11 +51,25 @@ class CheckContext:
     volume_change_limit: float
     price_jump_limit: float
     quarantine_limits: Mapping[str, float]
+    trade_price_tolerance: float = 0.25
+    amount_tolerance: float = 0.05
+    previous_columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    releases: tuple[Release, ...] = ()
+
+
+@dataclass(frozen=True)
+class Before:
+    """A day of an example: so many days before as_of (after it where negative), whatever day as_of is."""
+
+    days: int
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its type, what it means, its unit, and whether a value may be absent."""
+    """One column: its type, what it means, its unit, and whether a value may be absent.
+
+    ``examples``: sound values, the first of them the usual one; samples are drawn from them.
+    """
 
     name: str
     dtype: pl.DataType
@@ -57,6 +78,7 @@ class Column:
     nullable: bool = False
     # False: a source may leave the column out; it is then null in every row.
     required: bool = True
+    examples: tuple[object, ...] = (None,)
 
 
 @dataclass(frozen=True)
@@ -74,6 +96,12 @@ class Expectation:
 # Finds the rows (values of ROW) that break a rule which needs other rows or other tables.
 # None means that the rule cannot be asked here, e.g. the table it refers to is absent.
 Search = Callable[[pl.LazyFrame, CheckContext], "pl.Series | None"]
+
+# What an example of a failing row says besides its values: (table, ROW numbers shown, context) -> text by ROW number.
+Detail = Callable[[pl.LazyFrame, pl.Series, CheckContext], "dict[int, str]"]
+
+# Rows as changes of the contract's sound row: ({"units": 0.0},) is one row with 0 units, ({}, {}) the sound row twice.
+Example = tuple[Mapping[str, object], ...]
 
 
 @dataclass(frozen=True)
@@ -99,7 +127,9 @@ class Rule:
 
     ``complaint`` completes the sentence "3 rows ..."; ``{is}`` and ``{has}`` agree with the number, ``{as_of}`` and
     ``{jump}`` may stand in it. ``limit``: the share of failing rows above which even a milder severity stops the night.
-    A null never breaks a rule unless the rule is about nulls.
+    A null never breaks a rule unless the rule is about nulls. ``breaks``: rows of which at least one breaks it;
+    ``keeps``: rows that come close and are sound. ``releasable``: a steward may let a row pass it with a reason; not so
+    where a later step relies on the rule, or where a row's content cannot tell it from its copy.
     """
 
     rule_id: str
@@ -112,6 +142,12 @@ class Rule:
     search: Search | None = None
     expectation: Expectation | None = None
     limit: float = 1.0
+    breaks: Example = ()
+    keeps: Example = ()
+    releasable: bool = False
+    detail: Detail | None = None
+    # Where the rule comes from: a standard, a regulation, a known fault of a source.
+    source: str = ""
 
     def __post_init__(self) -> None:
         if (self.bad is None) == (self.search is None):
@@ -137,8 +173,26 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Repair:
+    """A documented change of one column, made and counted before any rule is asked.
+
+    ``when`` is true where the value is changed, ``value`` what it becomes. Only what has one possible meaning is
+    repaired; whatever is doubtful is for the rules. ``breaks`` and ``keeps`` as in a rule.
+    """
+
+    repair_id: str
+    description: str
+    column: str
+    when: pl.Expr
+    value: pl.Expr
+    remedy: str
+    breaks: Example = ()
+    keeps: Example = ()
+
+
+@dataclass(frozen=True)
 class Contract:
-    """What one table must be. ``version`` changes whenever a column or a rule does."""
+    """What one table must be. ``version`` changes whenever a column, a repair or a rule does."""
 
     table: str
     version: str
@@ -152,11 +206,15 @@ class Contract:
     rows_required: bool = True
     # What a newest row older than freshness_days does; None: the table is allowed to be old.
     freshness: Severity | None = None
+    repairs: tuple[Repair, ...] = ()
 
     def __post_init__(self) -> None:
-        ids = [rule.rule_id for rule in self.rules]
+        ids = [rule.rule_id for rule in self.rules] + [repair.repair_id for repair in self.repairs]
         if len(set(ids)) != len(ids):
             raise ValueError(f"contract {self.table}: a rule id is used twice")
+        repaired = [repair.column for repair in self.repairs]
+        if len(set(repaired)) != len(repaired):
+            raise ValueError(f"contract {self.table}: a column has two repairs, and one would not see what the other did")
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
@@ -169,3 +227,31 @@ class Contract:
             if column.name == name:
                 return column
         raise KeyError(name)
+
+    @property
+    def sound_row(self) -> dict[str, object]:
+        """The row that examples are changes of: every column's usual value, days as ``Before``."""
+        return {column.name: column.examples[0] for column in self.columns}
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what the contract says: columns, repairs and rules, with their expressions and the searches' arguments."""
+        said = {
+            "columns": [[c.name, str(c.dtype), c.meaning, c.unit, c.nullable, c.required] for c in self.columns],
+            "table": [self.table, self.key, self.date_column, self.rows_required, self.freshness],
+            "repairs": [[r.repair_id, r.description, r.column, str(r.when), str(r.value), r.remedy] for r in self.repairs],
+            "rules": [
+                [r.rule_id, r.description, r.columns, r.severity, r.complaint, r.remedy, r.limit, r.releasable, _stated(r)]
+                for r in self.rules
+            ],
+        }
+        return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _stated(rule: Rule) -> list[str]:
+    """A rule's expression, or its search's name and arguments, as text."""
+    if rule.bad is not None:
+        return [str(rule.bad)]
+    assert rule.search is not None, "a rule has either"
+    cells = getattr(rule.search, "__closure__", None) or ()
+    return [rule.search.__qualname__, *(str(cell.cell_contents) for cell in cells)]

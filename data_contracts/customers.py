@@ -5,30 +5,46 @@ from __future__ import annotations
 import polars as pl
 
 from data_contracts import columns as c
-from data_contracts.contract import AS_OF, Column, Contract, Expectation, Rule
+from data_contracts.contract import AS_OF, Before, Column, Contract, Expectation, Rule
+from data_contracts.repairs import blanks_stripped, code_spelt
 from data_contracts.rules import flag, not_after_as_of, not_before_1990, not_null, one_of, type_rule
 from data_contracts.searches import conflicting_key, exact_repeats
 
 COLUMNS = (
-    Column(c.CUSTOMER_ID, pl.String(), "the firm's identifier of the customer"),
-    Column(c.CUSTOMER_TYPE, pl.String(), "kind of customer, e.g. mass, premium, legal_entity"),
-    Column(c.RISK_LEVEL, pl.String(), "declared or predicted risk tolerance", nullable=True),
-    Column(c.RISK_PREDICTED, pl.Boolean(), "the risk level is a guess of the source", required=False),
-    Column(c.INVESTMENT_CAPACITY, pl.String(), "band of investable money", nullable=True, required=False),
-    Column(c.CAPACITY_PREDICTED, pl.Boolean(), "the capacity is a guess of the source", required=False),
-    Column(c.LAST_QUESTIONNAIRE_DATE, pl.Date(), "day of the last questionnaire", "day", True, False),
-    Column(c.VALID_FROM, pl.Date(), "first day on which this row holds", "day"),
+    Column(c.CUSTOMER_ID, pl.String(), "the firm's identifier of the customer", examples=("ann", "bob", "cid")),
+    Column(c.CUSTOMER_TYPE, pl.String(), "kind of customer, e.g. mass, premium, legal_entity", examples=("mass", "premium")),
+    Column(
+        c.RISK_LEVEL, pl.String(), "declared or predicted risk tolerance", nullable=True, examples=("income", "aggressive", None)
+    ),
+    Column(c.RISK_PREDICTED, pl.Boolean(), "the risk level is a guess of the source", required=False, examples=(False, True)),
+    Column(
+        c.INVESTMENT_CAPACITY,
+        pl.String(),
+        "band of investable money",
+        nullable=True,
+        required=False,
+        examples=(None, "cap_lt_30k"),
+    ),
+    Column(c.CAPACITY_PREDICTED, pl.Boolean(), "the capacity is a guess of the source", required=False, examples=(False, True)),
+    Column(c.LAST_QUESTIONNAIRE_DATE, pl.Date(), "day of the last questionnaire", "day", True, False, (None, Before(800))),
+    Column(c.VALID_FROM, pl.Date(), "first day on which this row holds", "day", examples=(Before(700),)),
 )
 _KEY = (c.CUSTOMER_ID, c.VALID_FROM)
 _VALUES = tuple(column.name for column in COLUMNS if column.name not in _KEY)
 
 CONTRACT = Contract(
     table="customers",
-    version="1",
+    version="2",
     description="Customers with their declared risk profile, dated",
     key=_KEY,
     columns=COLUMNS,
     date_column=c.VALID_FROM,
+    repairs=(
+        blanks_stripped(c.CUSTOMER_ID, "ann"),
+        blanks_stripped(c.CUSTOMER_TYPE, "mass"),
+        code_spelt(c.RISK_LEVEL, c.RISK_LEVELS),
+        blanks_stripped(c.INVESTMENT_CAPACITY, "cap_lt_30k"),
+    ),
     rules=(
         type_rule(),
         not_null(c.CUSTOMER_ID),
@@ -45,6 +61,8 @@ CONTRACT = Contract(
             complaint="{has} a questionnaire answered after as_of {as_of}",
             remedy="deliver a source cut at as_of, or replay with future_rows = 'withhold', which empties such dates",
             bad=pl.col(c.LAST_QUESTIONNAIRE_DATE) > pl.col(AS_OF),
+            breaks=({c.LAST_QUESTIONNAIRE_DATE: Before(-1)},),
+            keeps=({c.LAST_QUESTIONNAIRE_DATE: Before(0), c.VALID_FROM: Before(0)},),
             expectation=Expectation(
                 "ExpectColumnPairValuesAToBeGreaterThanB",
                 {
@@ -64,6 +82,9 @@ CONTRACT = Contract(
             complaint="{has} a questionnaire answered after the row's own valid_from",
             remedy="export a new dated row when a questionnaire is answered, instead of rewriting an older row",
             bad=pl.col(c.LAST_QUESTIONNAIRE_DATE) > pl.col(c.VALID_FROM),
+            breaks=({c.LAST_QUESTIONNAIRE_DATE: Before(699)},),
+            keeps=({c.LAST_QUESTIONNAIRE_DATE: Before(700)},),
+            source="FAR-Trans keeps one date per customer, which looks ahead in more than a quarter of its rows",
             expectation=Expectation(
                 "ExpectColumnPairValuesAToBeGreaterThanB",
                 {
@@ -83,6 +104,8 @@ CONTRACT = Contract(
             remedy="export each dated row of a customer once",
             search=exact_repeats((*_KEY, *_VALUES)),
             expectation=flag("exact_repeat"),
+            breaks=({}, {}),
+            keeps=({}, {c.VALID_FROM: Before(30)}),
         ),
         Rule(
             rule_id="key_conflict",
@@ -93,6 +116,8 @@ CONTRACT = Contract(
             remedy="export one row per customer and valid_from",
             search=conflicting_key(_KEY, _VALUES, keep="last"),
             expectation=flag("key_conflict"),
+            breaks=({}, {c.RISK_LEVEL: "balanced"}),
+            keeps=({}, {c.VALID_FROM: Before(30), c.RISK_LEVEL: "balanced"}),
         ),
     ),
 )

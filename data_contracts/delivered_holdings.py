@@ -5,27 +5,28 @@ from __future__ import annotations
 import polars as pl
 
 from data_contracts import columns as c
-from data_contracts.contract import Column, Contract, Rule
-from data_contracts.holdings import RESIDUE
+from data_contracts.contract import Before, Column, Contract, Rule
+from data_contracts.repairs import RESIDUE, blanks_stripped, isin_capitals, residue_cleared
 from data_contracts.rules import at_least, flag, not_after_as_of, not_before_1990, not_null, type_rule
 from data_contracts.searches import conflicting_key, exact_repeats, unknown_reference
 
 COLUMNS = (
-    Column(c.AS_OF_DATE, pl.Date(), "day of the statement, after that day's trades", "day"),
-    Column(c.CUSTOMER_ID, pl.String(), "whose position"),
-    Column(c.ASSET_ID, pl.String(), "ISIN"),
-    Column(c.UNITS, pl.Float64(), "position; 0 says that it is closed", "shares"),
+    Column(c.AS_OF_DATE, pl.Date(), "day of the statement, after that day's trades", "day", examples=(Before(1),)),
+    Column(c.CUSTOMER_ID, pl.String(), "whose position", examples=("ann", "bob")),
+    Column(c.ASSET_ID, pl.String(), "ISIN", examples=("US0378331005", "GB0002634946")),
+    Column(c.UNITS, pl.Float64(), "position; 0 says that it is closed", "shares", examples=(1.0,)),
 )
 _KEY = (c.AS_OF_DATE, c.CUSTOMER_ID, c.ASSET_ID)
 
 CONTRACT = Contract(
     table="delivered_holdings",
-    version="1",
+    version="2",
     description="Positions delivered by the source",
     key=_KEY,
     columns=COLUMNS,
     date_column=c.AS_OF_DATE,
     rows_required=False,
+    repairs=(blanks_stripped(c.CUSTOMER_ID, "ann"), isin_capitals(), residue_cleared(c.UNITS)),
     rules=(
         type_rule(),
         not_null(c.AS_OF_DATE),
@@ -44,6 +45,8 @@ CONTRACT = Contract(
             bad=pl.col(c.UNITS) < -RESIDUE,
             expectation=at_least(c.UNITS, -RESIDUE),
             limit=0.05,
+            breaks=({c.UNITS: -0.001},),
+            keeps=({c.UNITS: 0.0},),
         ),
         Rule(
             rule_id="asset_known",
@@ -54,6 +57,8 @@ CONTRACT = Contract(
             remedy="deliver the asset's row, or see why the assets checkpoint quarantined it",
             search=unknown_reference(c.ASSET_ID, "assets"),
             expectation=flag("asset_known"),
+            breaks=({c.ASSET_ID: "IE00B66F4759"},),
+            keeps=({},),
         ),
         Rule(
             rule_id="customer_known",
@@ -64,6 +69,8 @@ CONTRACT = Contract(
             remedy="deliver the customer's row; until then he is not recommended to",
             search=unknown_reference(c.CUSTOMER_ID, "customers"),
             expectation=flag("customer_known"),
+            breaks=({c.CUSTOMER_ID: "nobody"},),
+            keeps=({},),
             limit=0.10,
         ),
         Rule(
@@ -75,6 +82,8 @@ CONTRACT = Contract(
             remedy="export each position once",
             search=exact_repeats((*_KEY, c.UNITS)),
             expectation=flag("exact_repeat"),
+            breaks=({}, {}),
+            keeps=({}, {c.AS_OF_DATE: Before(2)}),
         ),
         Rule(
             rule_id="key_conflict",
@@ -85,6 +94,8 @@ CONTRACT = Contract(
             remedy="add up the accounts of a customer before the export",
             search=conflicting_key(_KEY, (c.UNITS,), keep="none"),
             expectation=flag("key_conflict"),
+            breaks=({}, {c.UNITS: 2.0}),
+            keeps=({}, {c.AS_OF_DATE: Before(2), c.UNITS: 2.0}),
         ),
     ),
 )

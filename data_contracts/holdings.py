@@ -17,35 +17,38 @@ from typing import Final
 import polars as pl
 
 from data_contracts import columns as c
-from data_contracts.contract import Column, Contract, Rule
+from data_contracts.contract import Before, Column, Contract, Rule
+from data_contracts.repairs import RESIDUE
 from data_contracts.rules import at_least, flag, not_after_as_of, not_null, one_of
 from data_contracts.searches import exact_repeats, unknown_reference
 from data_contracts.transactions import last_possible_date
-
-# Sums of fractions leave residues; fund units are booked to three or four decimals.
-RESIDUE: Final = 1e-9  # shares
 
 # agree: same units, or closed on one side and zero or absent on the other. units_unknown: the trades do not say.
 # units_differ: both positive or known, but different. only_derived / only_delivered: open on that side only.
 KINDS: Final = ("agree", "units_unknown", "units_differ", "only_derived", "only_delivered")
 
 COLUMNS = (
-    Column(c.CUSTOMER_ID, pl.String(), "whose position"),
-    Column(c.ASSET_ID, pl.String(), "ISIN"),
-    Column(c.UNITS, pl.Float64(), "net position, null where it cannot be known", "shares", True),
-    Column(c.STATUS, pl.String(), "held or closed; unknown counts as held"),
-    Column(c.N_BUYS, pl.Int32(), "purchases seen"),
-    Column(c.N_SELLS, pl.Int32(), "sales seen"),
-    Column(c.FIRST_DATE, pl.Date(), "first trade seen, null where there is only a statement", "day", True),
-    Column(c.LAST_DATE, pl.Date(), "last trade seen, null where there is only a statement", "day", True),
-    Column(c.LAST_VALUE, pl.Float64(), "units x last close at or before as_of", "EUR", True),
-    Column(c.SOURCE, pl.String(), "delivered: starts from the source's own statement; derived: from trades alone"),
+    Column(c.CUSTOMER_ID, pl.String(), "whose position", examples=("ann", "bob")),
+    Column(c.ASSET_ID, pl.String(), "ISIN", examples=("US0378331005", "GB0002634946")),
+    Column(c.UNITS, pl.Float64(), "net position, null where it cannot be known", "shares", True, examples=(1.0,)),
+    Column(c.STATUS, pl.String(), "held or closed; unknown counts as held", examples=("held",)),
+    Column(c.N_BUYS, pl.Int32(), "purchases seen", examples=(1,)),
+    Column(c.N_SELLS, pl.Int32(), "sales seen", examples=(0,)),
+    Column(c.FIRST_DATE, pl.Date(), "first trade seen, null where there is only a statement", "day", True, examples=(Before(5),)),
+    Column(c.LAST_DATE, pl.Date(), "last trade seen, null where there is only a statement", "day", True, examples=(Before(2),)),
+    Column(c.LAST_VALUE, pl.Float64(), "units x last close at or before as_of", "EUR", True, examples=(None,)),
+    Column(
+        c.SOURCE,
+        pl.String(),
+        "delivered: starts from the source's own statement; derived: from trades alone",
+        examples=("derived",),
+    ),
 )
 _PAIR: Final = (c.CUSTOMER_ID, c.ASSET_ID)
 
 CONTRACT = Contract(
     table="holdings",
-    version="1",
+    version="2",
     description="Positions at as_of, derived from trades and reconciled with delivered positions",
     key=_PAIR,
     columns=COLUMNS,
@@ -68,6 +71,8 @@ CONTRACT = Contract(
             bad=pl.col(c.UNITS) < -RESIDUE,
             expectation=at_least(c.UNITS, -RESIDUE),
             limit=0.25,
+            breaks=({c.UNITS: -1.0},),
+            keeps=({c.UNITS: 0.0},),
         ),
         Rule(
             rule_id="asset_known",
@@ -78,6 +83,8 @@ CONTRACT = Contract(
             remedy="derive holdings from accepted tables of the same night",
             search=unknown_reference(c.ASSET_ID, "assets"),
             expectation=flag("asset_known"),
+            breaks=({c.ASSET_ID: "IE00B66F4759"},),
+            keeps=({},),
             limit=0.0,
         ),
         Rule(
@@ -89,6 +96,8 @@ CONTRACT = Contract(
             remedy="derive holdings again from the accepted tables; two rows of a pair mean a fault in Nightfolio",
             search=exact_repeats(_PAIR),
             expectation=flag("key_unique"),
+            breaks=({}, {c.UNITS: 2.0}),
+            keeps=({}, {c.CUSTOMER_ID: "bob"}),
             limit=0.0,
         ),
     ),

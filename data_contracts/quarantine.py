@@ -7,18 +7,23 @@ from pathlib import Path
 import polars as pl
 
 from data_contracts import columns as c
-from data_contracts.contract import Rule
+from data_contracts.contract import ROW, Rule
 from data_contracts.flagged import FlaggedTable, TableCounts
 from data_contracts.storage import write_parquet
 
 
-def split_rows(table: FlaggedTable, counts: TableCounts, accepted: Path, quarantine: Path) -> None:
-    """Writes accepted and quarantined rows, both in the order of the source."""
+def split_rows(table: FlaggedTable, counts: TableCounts, accepted: Path, quarantine: Path, released: pl.Series) -> None:
+    """Writes accepted and quarantined rows, both in the order of the source.
+
+    ``released``: rows (values of ROW) that are accepted whatever they broke.
+    """
     contract, flagged = table.contract, table.frame
     setting_aside = [rule for rule in contract.rules if rule.severity != "warn"]
     broken = [rule for rule in setting_aside if counts.failed[rule.rule_id]]
     names = [column.name for column in contract.columns]
     bad = pl.any_horizontal(pl.lit(False), *(~pl.col(rule.ok_column) for rule in broken))
+    if len(released):
+        bad = bad & ~pl.col(ROW).is_in(released.implode())
     write_parquet((flagged.filter(~bad) if broken else flagged).select(*names, c.SOURCE_ROW), accepted)
     set_aside = flagged.filter(bad) if broken else flagged.head(0)
 

@@ -10,31 +10,33 @@ from dataclasses import replace
 import polars as pl
 
 from data_contracts import columns as c
-from data_contracts.contract import Column, Contract, Rule
+from data_contracts.contract import Before, Column, Contract, Rule
+from data_contracts.repairs import blanks_stripped, code_spelt, isin_capitals
 from data_contracts.rules import flag, isin_check_digit, not_after_as_of, not_null, one_of, type_rule
 from data_contracts.searches import unknown_reference
 
 COLUMNS = (
-    Column(c.ASSET_ID, pl.String(), "ISIN"),
-    Column(c.LIST_KIND, pl.String(), "restricted: never recommend; watch: note only"),
-    Column(c.VALID_FROM, pl.Date(), "first day of the restriction", "day"),
-    Column(c.VALID_TO, pl.Date(), "last day of the restriction, null = open", "day", True),
-    Column(c.REASON, pl.String(), "why", nullable=True, required=False),
+    Column(c.ASSET_ID, pl.String(), "ISIN", examples=("US0378331005",)),
+    Column(c.LIST_KIND, pl.String(), "restricted: never recommend; watch: note only", examples=("restricted", "watch")),
+    Column(c.VALID_FROM, pl.Date(), "first day of the restriction", "day", examples=(Before(30),)),
+    Column(c.VALID_TO, pl.Date(), "last day of the restriction, null = open", "day", True, examples=(None, Before(-30))),
+    Column(c.REASON, pl.String(), "why", nullable=True, required=False, examples=(None, "takeover")),
 )
 
 
 def _blocking(rule: Rule) -> Rule:
-    return replace(rule, severity="block", limit=0.0)
+    return replace(rule, severity="block", limit=0.0, releasable=False)
 
 
 CONTRACT = Contract(
     table="restricted",
-    version="1",
+    version="2",
     description="Restricted and watch lists, dated",
     key=(c.ASSET_ID, c.LIST_KIND, c.VALID_FROM),
     columns=COLUMNS,
     date_column=c.VALID_FROM,
     rows_required=False,
+    repairs=(isin_capitals(), code_spelt(c.LIST_KIND, c.LIST_KINDS), blanks_stripped(c.REASON, "takeover")),
     rules=(
         *(
             _blocking(rule)
@@ -57,6 +59,8 @@ CONTRACT = Contract(
             remedy="correct valid_from or valid_to in the restricted list",
             bad=pl.col(c.VALID_TO) < pl.col(c.VALID_FROM),
             expectation=flag("valid_to_not_before_valid_from"),
+            breaks=({c.VALID_TO: Before(31)},),
+            keeps=({c.VALID_TO: Before(30)},),
             limit=0.0,
         ),
         Rule(
@@ -69,6 +73,8 @@ CONTRACT = Contract(
             remedy="check the ISIN: a restriction on a misspelt asset protects nobody",
             search=unknown_reference(c.ASSET_ID, "assets"),
             expectation=flag("asset_known"),
+            breaks=({c.ASSET_ID: "IE00B66F4759"},),
+            keeps=({},),
         ),
     ),
 )

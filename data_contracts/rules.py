@@ -8,8 +8,8 @@ from datetime import date
 import polars as pl
 
 from data_contracts import columns as c
-from data_contracts.contract import AS_OF, Expectation, Rule, Severity
-from data_contracts.isin import valid_isin
+from data_contracts.contract import AS_OF, Before, Example, Expectation, Rule, Severity
+from data_contracts.isin import COUNTRIES, valid_isin
 
 EARLIEST = date(1990, 1, 1)
 
@@ -47,6 +47,8 @@ def type_rule() -> Rule:
         bad=pl.col(c.TYPE_ERRORS).list.len() > 0,
         expectation=flag("type"),
         limit=0.05,
+        breaks=({c.TYPE_ERRORS: [c.DATE]},),
+        keeps=({c.TYPE_ERRORS: []},),
     )
 
 
@@ -61,6 +63,8 @@ def not_null(column: str) -> Rule:
         remedy=f"export {column} for every row",
         bad=pl.col(column).is_null(),
         expectation=Expectation("ExpectColumnValuesToNotBeNull", {"column": column}),
+        breaks=({column: None},),
+        keeps=({},),
     )
 
 
@@ -76,10 +80,14 @@ def one_of(column: str, values: Sequence[str | int], severity: Severity = "quara
         remedy=f"map the source's {column} to one of: {listed}",
         bad=~pl.col(column).is_in(list(values)),
         expectation=Expectation("ExpectColumnValuesToBeInSet", {"column": column, "value_set": list(values)}),
+        breaks=({column: "something else" if isinstance(values[0], str) else max(int(v) for v in values) + 1},),
+        keeps=tuple({column: value} for value in values),
     )
 
 
-def above(column: str, least: float, unit: str, severity: Severity = "quarantine", limit: float = 1.0) -> Rule:
+def above(
+    column: str, least: float, unit: str, severity: Severity = "quarantine", limit: float = 1.0, keeps: Example = ()
+) -> Rule:
     """Rows whose number is not strictly greater than ``least``."""
     return Rule(
         rule_id=f"{column}_above_{least:g}",
@@ -91,6 +99,8 @@ def above(column: str, least: float, unit: str, severity: Severity = "quarantine
         bad=pl.col(column) <= least,
         expectation=at_least(column, least, strictly=True),
         limit=limit,
+        breaks=({column: least},),
+        keeps=keeps,
     )
 
 
@@ -105,6 +115,9 @@ def between(column: str, least: float, most: float, severity: Severity = "quaran
         remedy=f"correct {column} in the source, in the unit the contract names",
         bad=~pl.col(column).is_between(least, most),
         expectation=Expectation("ExpectColumnValuesToBeBetween", {"column": column, "min_value": least, "max_value": most}),
+        releasable=True,
+        breaks=({column: most + 0.01},),
+        keeps=({column: least}, {column: most}),
     )
 
 
@@ -119,6 +132,28 @@ def isin_check_digit() -> Rule:
         remedy="give the asset its ISIN; an identifier that no exchange knows cannot be ordered",
         bad=~valid_isin(c.ASSET_ID),
         expectation=flag("isin_check_digit"),
+        releasable=True,
+        source="ISO 6166:2021",
+        breaks=({c.ASSET_ID: "US0378331006"},),
+        keeps=({c.ASSET_ID: "US0378331005"},),
+    )
+
+
+def isin_country() -> Rule:
+    """Rows whose ISIN begins with no country: a check digit that happens to fit makes no security."""
+    return Rule(
+        rule_id="isin_country",
+        description="the ISIN begins with a country of ISO 3166-1 or a prefix of the numbering agencies (XS, EU, ...)",
+        columns=(c.ASSET_ID,),
+        severity="quarantine",
+        complaint="{has} an ISIN of no known country or numbering agency",
+        remedy="look the ISIN up; no exchange knows an instrument of another prefix",
+        bad=~pl.col(c.ASSET_ID).str.slice(0, 2).is_in(COUNTRIES),
+        expectation=flag("isin_country"),
+        releasable=True,
+        source="ISO 6166:2021, ISO 3166-1 alpha-2",
+        breaks=({c.ASSET_ID: "ZZ0378331001"},),
+        keeps=({c.ASSET_ID: "XS0000000009"},),
     )
 
 
@@ -142,6 +177,8 @@ def not_after_as_of(column: str) -> Rule:
             },
         ),
         limit=0.0,
+        breaks=({column: Before(-1)},),
+        keeps=({column: Before(0)},),
     )
 
 
@@ -156,4 +193,6 @@ def not_before_1990(column: str) -> Rule:
         remedy="correct the year; leave an unknown date empty where the column allows it",
         bad=pl.col(column) < EARLIEST,
         expectation=at_least(column, EARLIEST),
+        breaks=({column: date(1989, 12, 31)},),
+        keeps=({column: EARLIEST},),
     )

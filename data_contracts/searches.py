@@ -1,4 +1,4 @@
-"""Searches for bad rows that a single row cannot show: repeats, unknown references, price jumps.
+"""Searches for bad rows that a single row cannot show: repeats and unknown references.
 
 Each returns a ``Search``: (landed table with the column ROW, context) -> the ROW numbers that break the rule.
 """
@@ -10,7 +10,6 @@ from typing import Literal
 
 import polars as pl
 
-from data_contracts import columns as c
 from data_contracts.contract import ROW, CheckContext, RepeatSearch, Search
 
 Keep = Literal["first", "last", "none"]
@@ -63,25 +62,5 @@ def unknown_reference(column: str, table: str, reference_column: str | None = No
             .select(ROW)
             .collect(engine="streaming")[ROW]
         )
-
-    return search
-
-
-def price_jumps(days: int) -> Search:
-    """Closes that differ from the asset's previous close, at most ``days`` earlier, by more than price_jump_limit.
-
-    The change is measured against the smaller of the two, so that a halving counts like a doubling. Closes further
-    apart are not compared: a source that has prices on some days only would otherwise be all jumps.
-    """
-
-    def search(rows: pl.LazyFrame, context: CheckContext) -> pl.Series:
-        known = rows.filter(pl.col(c.CLOSE) > 0, pl.col(c.DATE).is_not_null(), pl.col(c.ASSET_ID).is_not_null())
-        ordered = known.select(ROW, c.ASSET_ID, c.DATE, c.CLOSE).sort(c.ASSET_ID, c.DATE, ROW)
-        same = pl.col(c.ASSET_ID) == pl.col(c.ASSET_ID).shift()
-        near = (pl.col(c.DATE) - pl.col(c.DATE).shift()).dt.total_days() <= days
-        before = pl.col(c.CLOSE).shift()
-        ratio = pl.max_horizontal(c.CLOSE, before) / pl.min_horizontal(c.CLOSE, before)
-        jump = same & near & (ratio - 1.0 > context.price_jump_limit)
-        return ordered.filter(jump).select(ROW).collect()[ROW]
 
     return search

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from data_contracts.errors import ContractBlocked
 
-Outcome = Literal["pass", "warn", "quarantine", "block"]
-_WORSE: dict[Outcome, int] = {"pass": 0, "warn": 1, "quarantine": 2, "block": 3}
+Outcome = Literal["pass", "repair", "warn", "quarantine", "block"]
+_WORSE: dict[Outcome, int] = {"pass": 0, "repair": 1, "warn": 2, "quarantine": 3, "block": 4}
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class RuleVerdict:
     """One rule on one table. ``failed`` of ``checked`` rows broke it; ``limit`` is the share above which it blocks.
 
     ``examples``: row numbers of the source file with values of columns that identify nobody. ``message`` is the
-    finding in one sentence, empty where nothing failed.
+    finding in one sentence, empty where nothing failed. ``released``: so many of the failed rows a steward let pass.
     """
 
     table: str
@@ -34,11 +34,16 @@ class RuleVerdict:
     remedy: str
     examples: tuple[str, ...]
     message: str = ""
+    released: int = 0
 
 
 @dataclass(frozen=True)
 class TableVerdict:
-    """One table: read = accepted + quarantined, landed = read + withheld."""
+    """One table: read = accepted + quarantined, landed = read + withheld.
+
+    ``contract_sha256``: hash of what the contract says. ``source_columns``: name and kind of every column of the source,
+    to be compared with the next delivery.
+    """
 
     table: str
     contract_version: str
@@ -49,6 +54,8 @@ class TableVerdict:
     quarantined: int
     rules: tuple[RuleVerdict, ...]
     notes: tuple[str, ...] = ()
+    contract_sha256: str = ""
+    source_columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.read != self.accepted + self.quarantined:

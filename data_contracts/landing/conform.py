@@ -63,14 +63,13 @@ def csv_part(file: CsvFile, values: Mapping[str, pl.Expr], raw: tuple[str, ...])
 
 
 def text(column: str) -> pl.Expr:
-    """The column's text without surrounding blanks; empty text is null."""
-    stripped = pl.col(column).str.strip_chars()
-    return pl.when(stripped != "").then(stripped)
+    """The column's text; empty text is null. Blanks around it are left: the contract's repairs take them off, counted."""
+    return pl.when(pl.col(column).str.strip_chars() != "").then(pl.col(column))
 
 
 def word(column: str) -> pl.Expr:
-    """The column's text as a lower-case word with underscores."""
-    return text(column).str.to_lowercase().str.replace_all(r"[\s\-]+", "_")
+    """The column's text as a lower-case word with underscores: a code of the source's format, translated."""
+    return text(column).str.strip_chars().str.to_lowercase().str.replace_all(r"[\s\-]+", "_")
 
 
 def require_columns(name: str, found: Sequence[str], needed: Sequence[str]) -> None:
@@ -176,10 +175,10 @@ def _convert(part: Part, column: Column, found: pl.DataType) -> pl.Expr:
     if isinstance(found, pl.Categorical | pl.Enum):
         value, found = value.cast(pl.String), pl.String()
     if found == pl.String():
-        parsed = _parse(value, wanted)
+        parsed, bare = _parse(value, wanted), value.str.strip_chars()
         if wanted == pl.String() and part.check_text:
-            parsed = pl.when(~value.str.contains(_UNPRINTABLE)).then(parsed)
-        return parsed if column.nullable else pl.when(~value.is_in(_ABSENT)).then(parsed)
+            parsed = pl.when(~bare.str.contains(_UNPRINTABLE)).then(parsed)
+        return parsed if column.nullable else pl.when(~bare.is_in(_ABSENT)).then(parsed)
     if found == wanted:
         return pl.when(value.is_finite()).then(value) if wanted.is_float() else value
     if found.is_numeric() and wanted.is_numeric():
@@ -201,6 +200,7 @@ def _parse(value: pl.Expr, wanted: pl.DataType) -> pl.Expr:
     """Text to the wanted type; null where it is not of that type."""
     if wanted == pl.String():
         return value
+    value = value.str.strip_chars()  # blanks are no part of a number or a date
     if wanted == pl.Date():
         return value.str.to_date("%Y-%m-%d", strict=False)
     if wanted == pl.Boolean():

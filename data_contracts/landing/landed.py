@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -21,7 +22,7 @@ class LandedTable:
     """A canonical table in Parquet, types converted, nothing judged yet.
 
     ``landed`` rows lay in the source, ``read`` of them are in ``path``, ``withheld`` are dated after as_of and were
-    not read. ``notes`` say what else the reader did, with counts.
+    not read. ``notes`` say what else the reader did, with counts. ``columns``: name and kind of every column of the source.
     """
 
     table: str
@@ -31,6 +32,7 @@ class LandedTable:
     withheld: int
     files: tuple[SourceFile, ...]
     notes: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.landed != self.read + self.withheld:

@@ -57,5 +57,5 @@ def _day(value: pl.Expr, part: Part) -> pl.Expr:
     """The value as a date, whatever the source's type; null where it is none."""
     found = part.frame.select(value.alias("day")).collect_schema()["day"]
     if found == pl.String():
-        return value.str.to_date("%Y-%m-%d", strict=False)
+        return value.str.strip_chars().str.to_date("%Y-%m-%d", strict=False)
     return value.cast(pl.Date) if found.is_temporal() or found == pl.Null() else pl.lit(None, dtype=pl.Date)

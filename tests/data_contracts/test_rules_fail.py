@@ -1,4 +1,7 @@
-"""Every rule of every contract fails at least once here, on a literal table, with the exact number of rows."""
+"""Tables that break many rules at once, with the exact number of rows for each: rules do not hide one another.
+
+That every single rule can fail is shown on its own example in test_rules_of_the_field.
+"""
 
 from __future__ import annotations
 
@@ -344,13 +347,12 @@ def test_every_contract_has_its_dirty_table() -> None:
 
 
 @pytest.mark.parametrize("table", sorted(DIRTY))
-def test_every_rule_can_fail(table: str, tmp_path: Path, known: CheckContext) -> None:
+def test_every_bad_row_is_found_by_its_rules(table: str, tmp_path: Path, known: CheckContext) -> None:
     rows, expected = DIRTY[table]
     rules = {rule.rule_id: rule for rule in CONTRACTS[table].rules}
-    assert set(expected) == set(rules), "every rule of the contract must fail in this table"
     landed = landed_table(table, rows, tmp_path)
     verdict = check_table(landed, tmp_path / "a.parquet", tmp_path / "q.parquet", tmp_path / "gx.json", known)
-    failed = {rule.rule_id: rule.failed for rule in verdict.rules if rule.rule_id in rules}
+    failed = {rule.rule_id: rule.failed for rule in verdict.rules if rule.rule_id in rules and rule.failed}
     assert failed == expected
     for rule in verdict.rules:
         if rule.failed and rule.rule_id in rules:
@@ -358,7 +360,7 @@ def test_every_rule_can_fail(table: str, tmp_path: Path, known: CheckContext) ->
             assert rule.message.startswith(f"{table}: ")
     quarantined = pl.read_parquet(tmp_path / "q.parquet")
     caught = {rule_id for ids in quarantined["rule_ids"].to_list() for rule_id in ids}
-    assert caught == {rule_id for rule_id, rule in rules.items() if rule.severity != "warn"}
+    assert caught == {rule_id for rule_id in expected if rules[rule_id].severity != "warn"}
     accepted = pl.read_parquet(tmp_path / "a.parquet")
     assert 1 in accepted["_source_row"].to_list() or table == "holdings"
     assert sorted([*accepted["_source_row"], *quarantined["_source_row"]]) == list(range(1, len(rows) + 1))
