@@ -14,6 +14,7 @@ import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.contract import Contract, Repair
+from data_contracts.printable import printable
 from data_contracts.storage import write_parquet
 from data_contracts.verdicts import RuleVerdict, rows
 
@@ -87,27 +88,27 @@ def residue_cleared(column: str) -> Repair:
 
 
 def repair_table(
-    contract: Contract, table: pl.LazyFrame, checked: int, path: Path
+    contract: Contract, table: pl.LazyFrame, said: str, checked: int, path: Path
 ) -> tuple[pl.LazyFrame, tuple[RuleVerdict, ...]]:
     """The table with every repair made, and how many of each there were. Each column has one repair at most.
 
-    ``table``: as landed, with its columns of provenance; ``checked``: its rows. Writes [source file, source row,
-    repair, column, before, after] of every repair to ``path``; no file where nothing was repaired. A table that needs
-    no repair, which is the rule, costs one pass of counting and is handed back as it is.
+    ``table``: as landed, with its columns of provenance; ``said``: its name in messages; ``checked``: its
+    rows. Writes [source file, source row, repair, column, before, after] of every repair to ``path``; no file where
+    nothing was repaired. A table that needs no repair, which is the rule, costs one pass of counting and is handed back
+    as it is.
     """
     if not contract.repairs:
         return table, ()
     counts = table.select(r.when.fill_null(False).sum().alias(r.repair_id) for r in contract.repairs).collect(engine="streaming")
     needed = [repair for repair in contract.repairs if counts[repair.repair_id][0]]
     path.unlink(missing_ok=True)
-    made = pl.DataFrame(schema={c.SOURCE_FILE: pl.String, c.SOURCE_ROW: pl.Int64, REPAIR_ID: pl.String})
     if needed:
         write_parquet(pl.concat([_changes(table, repair) for repair in needed]), path)
-        made = pl.read_parquet(path)
         table = table.with_columns(
             pl.when(r.when.fill_null(False)).then(r.value).otherwise(pl.col(r.column)).alias(r.column) for r in needed
         )
-    verdicts = (_verdict(contract, r, checked, made.filter(pl.col(REPAIR_ID) == r.repair_id)) for r in contract.repairs)
+    made = pl.scan_parquet(path) if needed else pl.LazyFrame()
+    verdicts = (_verdict(contract.table, said, r, int(counts[r.repair_id][0]), checked, made) for r in contract.repairs)
     return table, tuple(verdicts)
 
 
@@ -123,23 +124,24 @@ def _changes(table: pl.LazyFrame, repair: Repair) -> pl.LazyFrame:
     )
 
 
-def _verdict(contract: Contract, repair: Repair, checked: int, made: pl.DataFrame) -> RuleVerdict:
+def _verdict(table: str, said: str, repair: Repair, made: int, checked: int, changes: pl.LazyFrame) -> RuleVerdict:
     """The outcome of one repair; its examples show values only where they identify nobody."""
-    secret = repair.column in c.IDENTIFYING
-    first = made.head(_EXAMPLES).iter_rows(named=True)
-    shown = [f"row {row[c.SOURCE_ROW]:,}" + ("" if secret else f", {row[BEFORE]!r} became {row[AFTER]!r}") for row in first]
-    message = f"{contract.table}: {rows(made.height)} repaired: {repair.description} (first: {shown[0]})" if shown else ""
+    shown = []
+    if made:
+        for row in changes.filter(pl.col(REPAIR_ID) == repair.repair_id).head(_EXAMPLES).collect().iter_rows(named=True):
+            change = f", '{printable(row[BEFORE])}' became '{printable(row[AFTER])}'"
+            shown.append(f"row {row[c.SOURCE_ROW]:,}" + ("" if repair.column in c.IDENTIFYING else change))
     return RuleVerdict(
-        table=contract.table,
+        table=table,
         rule_id=repair.repair_id,
         description=repair.description,
         columns=(repair.column,),
         severity="repair",
-        outcome="repair" if made.height else "pass",
-        failed=made.height,
+        outcome="repair" if made else "pass",
+        failed=made,
         checked=checked,
         limit=1.0,
         remedy=repair.remedy,
         examples=tuple(shown),
-        message=message,
+        message=f"{said}: {rows(made)} repaired: {repair.description} (first: {shown[0]})" if made else "",
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from reports.pages import write_page
 
-_WORST_FIRST = ("block", "quarantine", "warn", "pass")
+_WORST_FIRST = ("block", "quarantine", "warn", "repair", "pass")
 
 
 @dataclass(frozen=True)
