@@ -241,17 +241,8 @@ class Contract:
             "table": [self.table, self.key, self.date_column, self.rows_required, self.freshness],
             "repairs": [[r.repair_id, r.description, r.column, str(r.when), str(r.value), r.remedy] for r in self.repairs],
             "rules": [
-                [r.rule_id, r.description, r.columns, r.severity, r.complaint, r.remedy, r.limit, r.releasable, _stated(r)]
+                [r.rule_id, r.description, r.columns, r.severity, r.complaint, r.remedy, r.limit, r.releasable, r.statement]
                 for r in self.rules
             ],
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _stated(rule: Rule) -> list[str]:
-    """A rule's expression, or its search's name and arguments, as text."""
-    if rule.bad is not None:
-        return [str(rule.bad)]
-    assert rule.search is not None, "a rule has either"
-    cells = getattr(rule.search, "__closure__", None) or ()
-    return [rule.search.__qualname__, *(str(cell.cell_contents) for cell in cells)]
