@@ -18,6 +18,7 @@ from flows import show_runs
 from flows.bench.commands import bench
 from flows.config import RunConfig, load_config, parse_setting, preset_names
 from flows.run_store import RunStore
+from flows.show_models import models
 
 app = typer.Typer(
     name="nightfolio",
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench)
+app.command()(models)
 # Into a file or a pipe nothing has to fit a screen.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 

@@ -18,7 +18,9 @@ from typing import Any, Literal
 
 import polars as pl
 
+from reports.changes import Changes
 from reports.drift_columns import DriftVerdict
+from reports.model_card import ModelCard
 
 Outcome = Literal["pass", "warn", "block", "not_measured", "not_applicable"]
 """How a check ended. ``warn``: published, and somebody should look. ``block``: not published. ``not_measured``: it ought to
@@ -52,6 +54,21 @@ class Check:
     """Where the details stand: a page (``contracts.html``) or an anchor of the index, which is a field's name of
     :class:`Evidence` (``#drift``, ``#ranking``)."""
     id: str = ""
+    area: str = ""
+    """One of :data:`AREAS`, by which the verdict groups its checks."""
+    means: str = ""
+    """What it means where the check does not hold, in words for somebody who knows no statistics."""
+
+
+AREAS: Mapping[str, str] = {
+    "data": "Data",
+    "model": "Model",
+    "explanation": "Explanations",
+    "fairness": "Fairness",
+    "suitability": "Suitability",
+    "stability": "Stability",
+}
+"""Areas of the checks, in the order of the page."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +79,10 @@ class Verdict:
     headline: str
     """One sentence, e.g. ``"Published: 2,941 customers were each given up to 10 recommendations."``"""
     checks: tuple[Check, ...] = ()
+    publish: Literal["now", "after_approval", "never"] = "now"
+    """``after_approval``: a person decides first. ``never``: the last good publication stays in force."""
+    in_force: str = ""
+    """The run whose recommendations are in force until this one's are, or where this one's are not published."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +220,14 @@ class Evidence:
     verdict: Verdict
     run: RunFacts
     counts: tuple[Count, ...]
+
+    changes: Changes | Absent
+    """Tonight beside the previous publication."""
+
+    card: ModelCard | Absent
+    register: pl.DataFrame | Absent
+    """All models with their lineage, newest first: ``model_id, kind, run, status, trained_to, trained_on, parent,
+    approval`` str, ``ndcg`` f64."""
 
     ranking: RankingEvidence | Absent
     sufficiency: pl.DataFrame | Absent

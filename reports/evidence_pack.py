@@ -15,8 +15,10 @@ import polars as pl
 from markupsafe import Markup
 
 from reports.attention import heatmap_svg, write_attention_page
+from reports.changes import lists_svg
 from reports.contracts import table_summaries, write_contracts_page
-from reports.evidence import Absent, Evidence, RankingEvidence
+from reports.evidence import AREAS, Absent, Check, Evidence, Outcome, RankingEvidence
+from reports.model_card import ModelCard
 from reports.pages import write_page
 from reports.regimes import regime_svg, spells
 from reports.sufficiency import accuracy_by_band, sentence
@@ -35,6 +37,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "exclusions": ("rule_id", "reason", "candidates", "customers"),
     "regimes": ("date", "regime", "level"),
     "sufficiency": ("band", "level", "customers", "share", "interactions"),
+    "register": ("model_id", "kind", "run", "status", "trained_to", "trained_on", "parent", "ndcg", "approval"),
 }
 
 
@@ -47,7 +50,12 @@ def write_evidence(directory: Path, evidence: Evidence) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     pages: dict[str, str] = {}
     values: dict[str, Any] = {"e": evidence, "pages": pages, "kind_names": KIND_NAMES}
+    values |= {"most_customers": MOST_CUSTOMERS, "most_rows": MOST_ROWS}
 
+    values["attend"], values["areas"], values["checks_by_area"] = _checks(evidence.verdict.checks)
+    values["changes_picture"] = Markup("")
+    if not isinstance(evidence.changes, Absent):
+        values["changes_picture"] = lists_svg(evidence.changes.distances)
     values["tables"] = ()
     if not isinstance(evidence.contracts, Absent):
         values["tables"] = table_summaries(evidence.contracts)
@@ -55,6 +63,8 @@ def write_evidence(directory: Path, evidence: Evidence) -> Path:
     if not isinstance(evidence.ranking, Absent):
         values |= _ranking(evidence.ranking)
         pages["metrics"] = _write_metrics_page(evidence.ranking, directory / "metrics.html").name
+    if not isinstance(evidence.card, Absent):
+        pages["model_card"] = _write_card(evidence.card, evidence.ranking, values, directory).name
     if not isinstance(evidence.attention, Absent):
         values["heatmap"] = heatmap_svg(evidence.attention.table)
         pages["attention"] = write_attention_page(evidence.attention, directory / "attention.html").name
@@ -77,6 +87,9 @@ def write_evidence(directory: Path, evidence: Evidence) -> Path:
     values["live"] = {link for link in _links(evidence) if _leads_somewhere(directory, link)}
     return write_page("index.html", directory / "index.html", **values)
 
+
+MOST_CUSTOMERS, MOST_ROWS = 20, 200
+"""However large a run is, its page stays small: that many sample customers, and rows of a table that lists things."""
 
 FEWEST_CUSTOMERS = 20
 """Below this many customers a bootstrap interval is too narrow to be believed, and the page draws no conclusion."""
@@ -144,6 +157,36 @@ def _ranking(ranking: RankingEvidence) -> dict[str, Any]:
     )
     rows = [row | {"standing": standing(row, ranking.baseline)} for row in segments.iter_rows(named=True)]
     return {"models": models, "segments": _grouped(rows, "segment_kind"), "k": k}
+
+
+WORST_FIRST: tuple[Outcome, ...] = ("block", "warn", "not_measured", "pass", "not_applicable")
+
+
+def _checks(
+    checks: tuple[Check, ...],
+) -> tuple[list[Check], list[dict[str, str]], list[tuple[str, list[Check]]]]:
+    """What needs attention, worst first; each area with its worst outcome; every check by area."""
+    attend = [check for outcome in WORST_FIRST[:3] for check in checks if check.outcome == outcome]
+    groups: dict[str, list[Check]] = {}
+    for area, name in (*AREAS.items(), ("", "Other")):
+        members = [check for check in checks if (check.area if check.area in AREAS else "") == area]
+        if members:
+            groups[name] = members
+    areas = []
+    for name, members in groups.items():
+        made = [check for check in members if check.outcome != "not_applicable"]
+        held = sum(check.outcome == "pass" for check in made)
+        worst = min((check.outcome for check in members), key=WORST_FIRST.index)
+        said = f"{held} of {len(made)} checks hold" if len(made) != 1 else "1 check holds" if held else "1 check does not hold"
+        areas.append({"name": name, "outcome": worst, "said": said if made else "nothing to check tonight"})
+    return attend, areas, list(groups.items())
+
+
+def _write_card(card: ModelCard, ranking: RankingEvidence | Absent, values: dict[str, Any], directory: Path) -> Path:
+    shown: dict[str, Any] = {"segments": [], "kind_names": KIND_NAMES}
+    if not isinstance(ranking, Absent):
+        shown |= {"segments": values["segments"], "k": values["k"], "protocol": ranking.protocol, "baseline": ranking.baseline}
+    return write_page("model_card.html", directory / "model_card.html", card=card, **shown)
 
 
 def _write_metrics_page(ranking: RankingEvidence, target: Path) -> Path:

@@ -34,6 +34,8 @@ def environment() -> Environment:
         decimal=text.decimal,
         signed=text.signed,
         percent=text.percent,
+        lower_first=text.lower_first,
+        prose=text.prose,
         size=text.size,
         duration=text.duration,
     )

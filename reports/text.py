@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import re
 
+from markupsafe import Markup, escape
+
 NAME_LIMIT = 90
 """Characters of a name that a table shows; a sentence may be longer."""
 
@@ -32,6 +34,21 @@ def plain(text: str, limit: int = TEXT_LIMIT) -> str:
 def name(text: object) -> str:
     """A name of a customer, asset or file, short enough for a table cell."""
     return "–" if text is None else plain(str(text), NAME_LIMIT)
+
+
+_TICKS = re.compile(r"`([^`\n]{1,200})`")
+
+
+def prose(sentence: str) -> Markup:
+    """A sentence in which what stands between backticks (a command, a setting) is set as code; all of it escaped."""
+    pieces = _TICKS.split(plain(sentence))  # text, code, text, code, ...
+    code = Markup('<span class="code">{}</span>')
+    return Markup("").join(code.format(piece) if place % 2 else escape(piece) for place, piece in enumerate(pieces))
+
+
+def lower_first(sentence: str) -> str:
+    """A sentence as it goes on after a colon."""
+    return sentence[:1].lower() + sentence[1:]
 
 
 def count(value: float | None) -> str:

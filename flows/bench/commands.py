@@ -126,3 +126,20 @@ def growth(
     from flows.bench.growth import bench_growth
 
     bench_growth(plot, epochs=epochs, threads=threads, say=typer.echo)
+
+
+@bench.command()
+def page(
+    run: Annotated[str | None, typer.Argument(help="Run id; by default the newest published one.")] = None,
+    home: Annotated[Path, typer.Option(envvar="NIGHTFOLIO_HOME", help="Where runs are found.")] = Path("nightfolio_home"),
+    axe: Annotated[Path | None, typer.Option(help="axe.min.js of axe-core (`npm pack axe-core`); unset: not checked.")] = None,
+    chromium: Annotated[str | None, typer.Option(help="The browser; unset: the one that is installed.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Times the index is opened; the median is printed.")] = 5,
+) -> None:
+    """Size and opening time of a run's evidence pages in headless Chromium, and what an accessibility check finds."""
+    from flows.bench.page import bench_page
+    from flows.run_store import RunStore
+
+    folder = RunStore(home, write=False).find(run) / "evidence"
+    if not bench_page(folder, browser=chromium, axe=axe, rounds=rounds, say=typer.echo):
+        raise typer.Exit(1)

@@ -10,6 +10,8 @@ import polars as pl
 from flows import publish as publishing
 from flows.evidence import (
     attention,
+    card,
+    changes,
     drift,
     exclusions,
     faithfulness,
@@ -41,6 +43,9 @@ def gather(night: Night) -> Evidence:
         verdict=verdict.gather(night),
         run=run.gather(night),
         counts=run.counts(night),
+        changes=changes.gather(night),
+        card=card.gather(night),
+        register=card.models(night),
         ranking=ranking.gather(night),
         sufficiency=pl.read_parquet(folder / "evaluation" / "sufficiency.parquet"),
         contracts=tuple(json.loads((folder / "contracts" / "verdicts.json").read_text(encoding="utf-8"))),

@@ -14,19 +14,19 @@ from reports.evidence import Verdict
 def gather(night: Night) -> Verdict:
     """What ``gate.json`` says."""
     gate = json.loads((night.folder / "gate.json").read_text(encoding="utf-8"))
-    return Verdict(gate["verdict"], _headline(night, gate["publish"]), tuple(as_check(line) for line in gate["checks"]))
+    current = night.store.current()
+    return Verdict(
+        gate["verdict"],
+        _headline(night),
+        tuple(as_check(line) for line in gate["checks"]),
+        gate["publish"],
+        "" if current is None else current.name,
+    )
 
 
-def _headline(night: Night, publish: str) -> str:
+def _headline(night: Night) -> str:
     run, k = night.folder, night.config.recommend.k
     lists = pl.read_parquet(run / "recommendations.parquet", columns=["customer_id"])["customer_id"].value_counts()
     customers = pl.scan_parquet(run / "histories" / "present" / "customers.parquet").select(pl.len()).collect().item()
     full = lists.filter(pl.col("count") == k).height
-    whom = f"{lists.height:,} of {customers:,} customers were given recommendations, {full:,} of them all {k}"
-    if publish == "now":
-        return f"Published: {whom}."
-    current = night.store.current()
-    in_force = "nothing was published before" if current is None else f"run {current.name} stays in force"
-    if publish == "after_approval":
-        return f"Not yet published, a person decides: {whom}. Until then {in_force}."
-    return f"Not published: {in_force}. Tonight {whom}."
+    return f"{lists.height:,} of {customers:,} customers were given recommendations, {full:,} of them all {k}."

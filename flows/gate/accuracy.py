@@ -14,6 +14,8 @@ from reports.ranking import EASE, POPULARITY
 POPULAR = Subject(
     "popularity",
     "Accuracy against popularity",
+    "model",
+    "The model is not shown to recommend better than one list that is the same for everybody.",
     "data scientist",
     "Do not rely on this model; compare with `nightfolio train`.",
     "#ranking",
@@ -21,6 +23,8 @@ POPULAR = Subject(
 LINEAR = Subject(
     "ease",
     "Accuracy against EASE",
+    "model",
+    "The model is not shown to recommend better than a simple linear one.",
     "data scientist",
     "The model does not beat a linear one that takes seconds: publish that one (recommend.model = ease), or tune.",
     "#ranking",
@@ -28,6 +32,8 @@ LINEAR = Subject(
 CHAMPION = Subject(
     "champion",
     "Accuracy against the champion",
+    "model",
+    "Tonight's settings were not shown to be better than those in force, so those in force were used.",
     "data scientist",
     "Tonight's settings did not earn their place: keep the champion's in the preset, or show a gain with `nightfolio train`.",
     "#ranking",

@@ -13,16 +13,26 @@ from reports.evidence import Absent
 ROWS = Subject(
     "rows",
     "Rows add up",
+    "data",
+    "Rows of the data were lost or counted twice.",
     "data steward",
     "Rows were lost or counted twice between the landing files and the snapshot: report it as a fault of the software.",
     "contracts.html",
 )
 CONTRACTS = Subject(
-    "contracts", "Data contracts", "data steward", "Read the warned rules on the contracts page.", "contracts.html"
+    "contracts",
+    "Data contracts",
+    "data",
+    "The data broke a rule that warns.",
+    "data steward",
+    "Read the warned rules on the contracts page.",
+    "contracts.html",
 )
 DRIFT = Subject(
     "drift",
     "Drift",
+    "data",
+    "The data or the recommendations look different from those of the previous publication.",
     "data scientist",
     "Look at what changed since the previous publication before relying on the recommendations.",
     "#drift",

@@ -19,6 +19,8 @@ KINDS = {"customer_type": "customer type", "risk_level": "risk level"}
 ACCURACY = Subject(
     "fairness_accuracy",
     "Fairness: accuracy by segment",
+    "fairness",
+    "One group of customers is served clearly less accurately than the others.",
     "compliance officer",
     "Read the segment's rows under Accuracy; decide whether its recommendations may be used as the others' are.",
     "#ranking",
@@ -26,6 +28,8 @@ ACCURACY = Subject(
 SERVED = Subject(
     "fairness_served",
     "Fairness: customers served by segment",
+    "fairness",
+    "One group of customers is given recommendations clearly less often than the others.",
     "compliance officer",
     "See which rule removes the segment's candidates, and whether that is what the rule is for.",
     "#exclusions",

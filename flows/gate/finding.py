@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from flows.sections.gate import Act
@@ -11,13 +11,19 @@ from reports.evidence import Check, Outcome
 RANK: dict[Outcome, int] = {"pass": 0, "not_applicable": 0, "warn": 1, "not_measured": 1, "block": 2}
 """A check that ought to have been made and was not weighs as much as one that failed and warns."""
 
+MAKE_IT = "Find out why it was not made; a check that is missing counts as a warning."
+
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked: who answers for it, what to do where it fails, where the details stand."""
+    """What is checked: what it means where it does not hold, who answers for it, what to do, where the details stand."""
 
     id: str
     name: str
+    area: str
+    """One of :data:`reports.evidence.AREAS`."""
+    fails: str
+    """What it means where it does not hold, in words for somebody who knows no statistics."""
     owner: str
     remedy: str
     link: str
@@ -54,10 +60,14 @@ class Finding:
         return {
             "id": about.id,
             "name": about.name,
+            "area": about.area,
             "outcome": self.outcome,
+            "means": f"Not checked tonight: {about.name[:1].lower()}{about.name[1:]}."
+            if self.outcome == "not_measured"
+            else about.fails,
             "measured": self.measured,
             "threshold": self.threshold,
-            "remedy": about.remedy,
+            "remedy": MAKE_IT if self.outcome == "not_measured" else about.remedy,
             "owner": about.owner,
             "link": about.link,
             "values": self.values,
@@ -66,7 +76,7 @@ class Finding:
 
 def as_check(line: dict[str, Any]) -> Check:
     """A line of ``gate.json`` as the pages show it."""
-    return Check(*(line[name] for name in ("name", "outcome", "measured", "threshold", "remedy", "owner", "link", "id")))
+    return Check(**{name: line[name] for name in (field.name for field in fields(Check))})
 
 
 def signed(value: float | None) -> str:

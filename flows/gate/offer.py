@@ -12,6 +12,8 @@ from flows.sections.gate import GateConfig
 RECHECK = Subject(
     "suitability",
     "Every row suits its customer",
+    "suitability",
+    "A published recommendation breaks a suitability rule.",
     "compliance officer",
     "Do not use this run's file: a published row breaks a suitability rule. Report it as a fault of the software.",
     "#exclusions",
@@ -19,6 +21,8 @@ RECHECK = Subject(
 REACH = Subject(
     "served",
     "Customers served",
+    "suitability",
+    "Many customers were given nothing.",
     "compliance officer",
     "See under Removed candidates which rule leaves customers with nothing.",
     "#exclusions",
@@ -26,6 +30,8 @@ REACH = Subject(
 REMOVED = Subject(
     "exclusions",
     "Share of candidates removed",
+    "suitability",
+    "The suitability rules remove nearly every asset.",
     "compliance officer",
     "See which rule removes most, and whether its limits or the closes it reads are right.",
     "#exclusions",
@@ -33,6 +39,8 @@ REMOVED = Subject(
 TURNOVER = Subject(
     "turnover",
     "Change of the lists since last night",
+    "stability",
+    "Many customers would see another list than last night.",
     "data scientist",
     "Find what moved them (data, settings or the model) under What changed before customers see another list.",
     "#changes",
@@ -45,8 +53,7 @@ def recheck(again: dict[str, Any] | None, published: int, settings: GateConfig) 
     if again is None:
         return RECHECK.not_measured("the rules were not applied again to the published file (recommendations/recheck.json)")
     checked = int(again["rows_checked"])
-    violations = again["violations"]
-    count = violations if isinstance(violations, int) else len(violations)
+    count = int(again["n_violations"])
     said = f"{checked:,} of {published:,} rows checked again, {count:,} violations"
     return RECHECK.judged(
         count == 0 and checked == published, settings.suitability, said, threshold, checked=checked, violations=count

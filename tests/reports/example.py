@@ -6,8 +6,10 @@ from dataclasses import fields
 from datetime import UTC, date, datetime
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from reports.changes import Change, Changes
 from reports.drift_columns import ColumnDrift, DriftVerdict
 from reports.evidence import (
     Absent,
@@ -25,6 +27,7 @@ from reports.evidence import (
     TrainingEvidence,
     Verdict,
 )
+from reports.model_card import ModelCard
 from reports.ranking import summarise
 from reports.sufficiency import sufficiency
 from tests.reports.test_ranking import random_models
@@ -69,6 +72,14 @@ def protocol() -> Protocol:
     )
 
 
+def register(**replaced: str) -> pl.DataFrame:
+    line = {
+        **{"model_id": "m-0123456789ab", "kind": "better", "run": "run-1", "status": "in the making", "trained_to": "2024-06-28"},
+        **{"trained_on": "ab" * 6, "parent": "", "ndcg": 0.25, "n_customers": 80, "approval": ""},
+    }
+    return pl.DataFrame([line | replaced])
+
+
 def lines(**replaced: str) -> pl.DataFrame:
     line = {
         "customer": "c-1",
@@ -90,8 +101,10 @@ def evidence(**sections: Any) -> Evidence:
             "warn",
             "Published: 79 of 80 customers.",
             (
-                Check("Accuracy", "pass", "0.2 against 0.1", "above", link="#ranking"),
-                Check("Contracts", "warn", "2 rows", "none", "Ask the supplier.", "data steward", "contracts.html"),
+                Check("Accuracy", "pass", "0.2 against 0.1", "above", link="#ranking", area="model"),
+                Check("Contracts", "warn", "2 rows", "none", "Ask the supplier.", "data steward", "contracts.html", area="data"),
+                Check("Turnover", "not_applicable", "first night", "none", area="stability"),
+                Check("Recheck", "not_measured", "no file", "none", area="suitability", means="Nobody looked."),
             ),
         ),
         "run": RunFacts(
@@ -99,6 +112,20 @@ def evidence(**sections: Any) -> Evidence:
             "nightfolio", "default", 7, "ab" * 32, "0.1.0", Absent("first publication"),
         ),
         "counts": (Count("Customers", 12345),),
+        "changes": Changes(
+            "run-0",
+            (Change("Recommendations", "780", "790"), Change("Published model", "better", "better")),
+            (Change("train.epochs", "17", "18"),),
+            np.array([0.0, 0.0, 0.2, 1.0]),
+            joined=1,
+            left=0,
+        ),
+        "card": ModelCard(
+            "m-0123456789ab", "better", "run-1", "A model that is better.", "Nothing.", ("Ranks assets.",),
+            ("It places no orders.",), FACTS, ("One market.",), ("Fails for income customers.",), FACTS,
+            "Nobody was asked.", FACTS,
+        ),
+        "register": register(),
         "ranking": RankingEvidence(protocol(), summarise(random_models(), customers, n_items=30), "better"),
         "sufficiency": sufficiency(pl.Series([0, 3, 7, 60])),
         "contracts": (verdict_of("prices", rule("type"), rule("close_positive", "quarantine", 2)),),

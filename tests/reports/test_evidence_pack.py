@@ -94,7 +94,7 @@ def test_complete_pack_is_sound(tmp_path: Path) -> None:
     assert_sound(index.parent)
     names = sorted(path.name for path in index.parent.iterdir())
     assert names == [
-        "attention.html", "contracts.html", "index.html", "metrics.html", "plotly.min.js", "training.html",
+        "attention.html", "contracts.html", "index.html", "metrics.html", "model_card.html", "plotly.min.js", "training.html",
     ]  # fmt: skip
     page = Page(index)
     assert page.scripts == 0

@@ -128,28 +128,26 @@ def test_drift() -> None:
     assert data.drifted_tables(Absent("first"), 0.5, DEFAULT).outcome == "not_applicable"
 
 
-def ablated(verdicts: tuple[str, str] = ("helps", "helps"), applies: bool = True) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "variant": ["no_attention", "uniform_attention", "no_positions"],
-            "drop": [0.2, 0.1, 0.0],
-            "drop_low": [0.15, 0.06, -0.1],
-            "drop_high": [0.25, 0.12, 0.1],
-            "verdict": [*verdicts, "does not help"],
-            "applies": [applies, applies, True],
-        }
-    )
+def ablated(*verdicts: str, applies: bool = True) -> pl.DataFrame:
+    rows = [
+        {"model": "attention_cf", "variant": variant, "applies": applies, "verdict": said, "said": f"{variant}: {said}."}
+        for variant, said in zip(explanation.TAKEN_AWAY, verdicts, strict=True)
+    ]
+    other = {"model": "attention_cf", "variant": "no_positions", "applies": True, "verdict": "hurts", "said": "unasked"}
+    drops = dict.fromkeys(("drop", "drop_low", "drop_high"), 0.1)
+    return pl.DataFrame([row | drops for row in (*rows, other)])
 
 
 def test_ablation() -> None:
-    found = explanation.ablation(ablated(), "attention_cf", DEFAULT)
-    assert found.outcome == "pass"
-    assert "no attention: drop 20.0% [15.0%, 25.0%] (helps)" in found.measured
-    for verdicts in (("does not help", "helps"), ("helps", "not shown")):
-        assert explanation.ablation(ablated(verdicts), "attention_cf", DEFAULT).outcome == "warn"
-        assert explanation.ablation(ablated(verdicts), "attention_cf", BLOCKING).outcome == "block"
+    found = explanation.ablation(ablated("helps", "helps"), "attention_cf", DEFAULT)
+    assert (found.outcome, found.measured) == ("pass", "no_attention: helps. uniform_attention: helps.")
+    for verdicts in (("helps_little", "helps"), ("helps", "helps_perhaps"), ("does_not_help", "too_few")):
+        assert explanation.ablation(ablated(*verdicts), "attention_cf", DEFAULT).outcome == "warn", verdicts
+        assert explanation.ablation(ablated(*verdicts), "attention_cf", BLOCKING).outcome == "block"
+    assert explanation.ablation(ablated("helps", "too_few"), "attention_cf", DEFAULT).outcome == "pass"
+    assert explanation.ablation(ablated("too_few", "did_not_train"), "attention_cf", DEFAULT).outcome == "not_measured"
     assert explanation.ablation(None, "attention_cf", DEFAULT).outcome == "not_measured"
-    assert explanation.ablation(ablated(applies=False), "attention_cf", DEFAULT).outcome == "not_applicable"
+    assert explanation.ablation(ablated("", "", applies=False), "attention_cf", DEFAULT).outcome == "not_applicable"
     assert explanation.ablation(None, "popularity", DEFAULT).outcome == "not_applicable"
 
 
@@ -245,15 +243,13 @@ def test_wilson_against_the_textbook() -> None:
 
 
 def test_recheck() -> None:
-    def found(checked: int, violations: Any) -> Finding:
-        return offer.recheck({"rows_checked": checked, "violations": violations}, 10, DEFAULT)
+    def found(checked: int, violations: int, settings: GateConfig = DEFAULT) -> str:
+        return offer.recheck({"rows_checked": checked, "n_violations": violations}, 10, settings).outcome
 
-    assert found(10, 0).outcome == "pass"
-    assert found(10, []).outcome == "pass"
-    assert found(10, 1).outcome == "block"
-    assert found(10, [{"rule_id": "held"}]).outcome == "block"
-    assert found(9, 0).outcome == "block", "a row that was not looked at"
-    assert offer.recheck({"rows_checked": 10, "violations": 1}, 10, GateConfig(suitability="warn")).outcome == "warn"
+    assert found(10, 0) == "pass"
+    assert found(10, 1) == "block"
+    assert found(9, 0) == "block", "a row that was not looked at"
+    assert found(10, 1, GateConfig(suitability="warn")) == "warn"
     assert offer.recheck(None, 10, DEFAULT).outcome == "not_measured"
 
 

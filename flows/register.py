@@ -1,0 +1,131 @@
+"""The register of all models of a home, with their lineage: read from the runs themselves, so that nothing can be forgotten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flows.artifact import file_sha256
+from flows.champion import CHALLENGER, FORMER
+from flows.run_store import RunStore
+
+COLUMNS: dict[str, type[pl.DataType]] = {
+    "model_id": pl.String,
+    "kind": pl.String,
+    "run": pl.String,
+    "status": pl.String,
+    "trained_to": pl.String,
+    "trained_on": pl.String,
+    "parent": pl.String,
+    "ndcg": pl.Float64,
+    "n_customers": pl.Int64,
+    "approval": pl.String,
+}
+"""``model_id`` and ``trained_on`` from SHA-256 of the weights and of the training set's events (12 digits); ``parent`` the
+model id of the champion that it followed or challenged; ``ndcg`` at the run's cut-off, of the fit on the past for a published
+model; null where it was not scored."""
+
+
+def model_id(weights_sha256: str) -> str:
+    """``m-`` and the first 12 digits of the hash of the weights: equal weights are the same model."""
+    return f"m-{weights_sha256[:12]}"
+
+
+def register(store: RunStore, newest: int | None = None) -> pl.DataFrame:
+    """Every model of every finished run, newest run first, with :data:`COLUMNS`. ``newest``: of that many runs only."""
+    entries = [entry for entry in reversed(store.runs()) if (entry.path / "manifest.json").exists()]
+    rows = []
+    for entry in entries[:newest]:
+        rows += list(models_of(entry.path, entry.state, current=entry.current, store=store))
+    return pl.DataFrame(rows, schema=COLUMNS)
+
+
+def models_of(run: Path, state: str, *, current: bool, store: RunStore) -> Iterator[dict[str, Any]]:
+    """The models of one run, finished or in the making; ``state`` is the folder of the home that it lies in."""
+    hashes = _hashes(run)
+    fits: dict[str, str] = _json(run / "evaluation" / "models.json") or {}
+    champion = _json(run / "evaluation" / "champion.json") or {}
+    held = champion.get("champion")
+    parent = "" if held is None else published_id(store, held["run_id"])
+    metrics = _metrics(run)
+    names = {folder: name for name, folder in fits.items()}
+    if (run / "models").is_dir():
+        for folder in sorted((run / "models").iterdir()):
+            if not (folder / "weights.safetensors").exists():
+                continue
+            about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            is_published = folder.name.endswith("-published")
+            kind = about["spec"]["kind"]
+            name = kind if is_published else names.get(folder.name, "")
+            ndcg, n = metrics.get(name, (None, None))
+            present = "present" if is_published else "past"
+            yield {
+                "model_id": model_id(hashes(f"models/{folder.name}/weights.safetensors")),
+                "kind": kind,
+                "run": run.name,
+                "status": _status(name, is_published, state, current),
+                "trained_to": about["cut"],
+                "trained_on": hashes(f"histories/{present}/events.arrow")[:12],
+                "parent": parent if is_published or name == CHALLENGER else "",
+                "ndcg": ndcg,
+                "n_customers": n,
+                "approval": approval(run, state) if is_published else "",
+            }
+
+
+def published_id(store: RunStore, run_id: str) -> str:
+    """The model id of what a run published; empty where the run is gone."""
+    for entry in store.runs():
+        if entry.run_id == run_id:
+            found = sorted((entry.path / "models").glob("*-published/weights.safetensors"))
+            if found:
+                return model_id(_hashes(entry.path)(found[0].relative_to(entry.path).as_posix()))
+    return ""
+
+
+def approval(run: Path, state: str) -> str:
+    """Whether a person was asked, and what the run's place says of the answer."""
+    gate = _json(run / "gate.json")
+    if gate is None:
+        return ""
+    if gate["publish"] == "never":
+        return "blocked by the gate"
+    if not gate["needs_decision"]:
+        return f"not asked for (gate.approval = {gate['approval']})"
+    return {"published": "approved by a person", "held": "waits for a person, or was rejected"}.get(state, "a person decides")
+
+
+def _status(name: str, is_published: bool, state: str, current: bool) -> str:
+    if is_published:
+        if state == "published":
+            return "champion" if current else "retired"
+        return "in the making" if state == "staging" else "not published"
+    if name == CHALLENGER:
+        return "challenger refused"
+    if name == FORMER:
+        return "champion replaced"
+    return "evaluated"
+
+
+def _hashes(run: Path) -> Any:
+    """SHA-256 by path in the run: as the manifest recorded it, computed where the run is still in the making."""
+    manifest = _json(run / "manifest.json")
+    listed = {} if manifest is None else {entry["path"]: entry["sha256"] for entry in manifest["outputs"]}
+    return lambda path: listed.get(path) or file_sha256(run / path)
+
+
+def _metrics(run: Path) -> dict[str, tuple[float, int]]:
+    path = run / "evaluation" / "metrics.parquet"
+    if not path.exists():
+        return {}
+    table = pl.read_parquet(path).filter(pl.col("segment_kind") == "all")
+    main = next(name for name in reversed(table.columns) if name.startswith("ndcg_at_") and name.count("_") == 2)
+    return {name: (value, n) for name, value, n in table.select("model", main, "n_customers").iter_rows()}
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
