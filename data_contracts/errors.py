@@ -10,6 +10,7 @@
     ├── TrainingError          a fit cannot start or went wrong (no events, NaN loss)
     ├── LeaseHeld              another run holds this as_of
     ├── RunNotFound            no such run, customer or asset in the store
+    ├── DecisionRefused        a run cannot be approved, rejected, corrected or retired as asked
     └── StorageError           the home is full, read-only or damaged
 """
 
@@ -62,6 +63,10 @@ class LeaseHeld(NightfolioError):
 
 class RunNotFound(NightfolioError):
     """No such run, customer or asset in the store."""
+
+
+class DecisionRefused(NightfolioError):
+    """A run cannot be approved, rejected, corrected or retired as asked."""
 
 
 class StorageError(NightfolioError):

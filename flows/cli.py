@@ -17,6 +17,8 @@ from data_contracts.errors import ConfigError, NightfolioError
 from flows import show_runs
 from flows.bench.commands import bench
 from flows.config import RunConfig, load_config, parse_setting, preset_names
+from flows.records.commands import COMMANDS as RECORDS
+from flows.records.tell import print_standing
 from flows.run_store import RunStore
 from flows.show_models import models
 
@@ -29,6 +31,8 @@ app = typer.Typer(
 )
 app.add_typer(bench)
 app.command()(models)
+for _command in RECORDS:
+    app.command()(_command)
 # Into a file or a pipe nothing has to fit a screen.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
@@ -46,6 +50,7 @@ Resume = Annotated[
     typer.Option(help="Go on with a run that was killed or stopped: its own settings, from the last whole epoch."),
 ]
 DEFAULT_HOME = Path("nightfolio_home")
+BLOCKED = 3  # exit status of a night that ended whole and that the gate did not let through
 
 
 def _overrides(settings: list[str] | None) -> dict[str, Any]:
@@ -97,14 +102,18 @@ def nightly(
     home: Home = DEFAULT_HOME,
     settings: Settings = None,
     resume: Resume = None,
+    corrects: Annotated[str | None, typer.Option(help="Published run of the same day that this one supersedes.")] = None,
+    reason: Annotated[str, typer.Option(help="Why it is corrected: becomes part of the record.")] = "",
 ) -> None:
-    """Run one night: ingest, check, train, evaluate, recommend, report, publish."""
+    """Run one night: ingest, check, train, evaluate, recommend, report, publish. Exit status 3: the gate blocked it."""
     overrides = _refuse_early(preset, source, as_of, settings, resume)
     place = _prepare(home)
     from flows.nightly import nightly as night
 
-    run = night(preset, source, _day(as_of), overrides, place, resume)
+    run = night(preset, source, _day(as_of), overrides, place, resume, corrects, reason)
     show_runs.print_night(console, run)
+    if print_standing(console, run) == "blocked":
+        raise typer.Exit(BLOCKED)
 
 
 @app.command()

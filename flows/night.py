@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 from data_contracts.errors import NightfolioError
 from flows.config import RunConfig
+from flows.lineage import lineage
+from flows.records.publication import finish_interrupted
 from flows.resume import remember, reopen
 from flows.run_store import RunStore, as_storage_error
 
@@ -56,7 +57,7 @@ class Night:
         for entry in reversed(self.store.runs()):
             if entry.state == "published":
                 manifest = json.loads((entry.path / "manifest.json").read_text(encoding="utf-8"))
-                if manifest["as_of"] <= str(self.as_of) and _lineage(manifest["config"]) == _lineage(
+                if manifest["as_of"] <= str(self.as_of) and lineage(manifest["config"]) == lineage(
                     self.config.model_dump(mode="json")
                 ):
                     return entry.path
@@ -79,12 +80,6 @@ class Night:
         log.info("%s done in %.1f s (peak %.0f MiB)", name, seconds, peak)
 
 
-def _lineage(config: dict[str, Any]) -> tuple[object, ...]:
-    market = {name: value for name, value in config["simulation"].items() if name != "as_of"}
-    is_simulated = config["source"]["format"] == "simulated"
-    return config["preset"], config["source"]["format"], market if is_simulated else None
-
-
 @contextlib.contextmanager
 def staged_run(config: RunConfig, home: Path, kind: str = "night", resume: str | None = None) -> Iterator[Night]:
     """Holds the as_of's lease, stages a run, and on any error moves it to ``failed/`` with the reason.
@@ -94,6 +89,7 @@ def staged_run(config: RunConfig, home: Path, kind: str = "night", resume: str |
     """
     store = RunStore(home)
     as_of = config.resolved_as_of() if resume is None else date.fromisoformat(resume[:10])
+    finish_interrupted(store)
     for name in store.sweep():
         log.warning("run %s was left unfinished by a process that died; moved to failed/", name)
     with store.lease(as_of):

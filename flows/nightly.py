@@ -11,6 +11,7 @@ from prefect import flow
 from flows import tasks
 from flows.config import load_config
 from flows.night import staged_run
+from flows.records.publication import note_correction
 from flows.resume import remembered
 
 
@@ -22,13 +23,18 @@ def nightly(
     settings: dict[str, Any] | None = None,
     home: Path = Path("nightfolio_home"),
     resume: str | None = None,
+    corrects: str | None = None,
+    reason: str = "",
 ) -> Path:
-    """Runs one night and returns the published run's folder. On any error nothing is published.
+    """Runs one night and returns the run's folder: published, or held where the gate says so. On any error nothing is published.
 
     ``resume`` names a run that was killed or stopped: it goes on with its own settings, from the last whole epoch.
+    ``corrects`` names a published run of the same day that this one supersedes, ``reason`` why.
     """
     config = load_config(preset, source=source, as_of=as_of, settings=settings) if resume is None else remembered(home, resume)
     with staged_run(config, home, "night", resume) as night:
+        if corrects is not None:
+            note_correction(night.folder, night.store, corrects, reason)
         landed = tasks.ingest(night)
         snapshot = tasks.contracts(night, landed)
 

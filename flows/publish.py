@@ -1,4 +1,4 @@
-"""Step: publish. Files for people and machines, a manifest of everything, one atomic rename."""
+"""Step: publish. Files for people and machines, a manifest of everything; then its record and one atomic rename."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import polars as pl
 
 from flows.artifact import file_sha256
 from flows.night import Night
+from flows.records.publication import settle
 from flows.resume import forget
 from reports.spreadsheet import write_csv
 
@@ -86,12 +87,12 @@ def input_files(night: Night) -> list[dict[str, Any]]:
     return [files[name] for name in sorted(files)]
 
 
-def write_manifest(night: Night, kind: str) -> Path:
-    """``manifest.json``: everything that went in and came out. Removes scratch first; it is the last file written."""
+def list_run(night: Night, kind: str) -> dict[str, Any]:
+    """Everything that went in and came out, for ``manifest.json``. Removes scratch first; nothing may be written after it."""
     inputs = input_files(night)
     shutil.rmtree(night.folder / "work", ignore_errors=True)
     forget(night.folder)
-    previous, compared = night.store.current(), night.previous()
+    compared = night.previous()
     outputs = [
         {
             "path": file.relative_to(night.folder).as_posix(),
@@ -101,7 +102,7 @@ def write_manifest(night: Night, kind: str) -> Path:
         for file in sorted(night.folder.rglob("*"))
         if file.is_file()
     ]
-    manifest = {
+    return {
         "run_id": night.run_id,
         "kind": kind,
         "resumed": night.resumed,
@@ -116,24 +117,24 @@ def write_manifest(night: Night, kind: str) -> Path:
         "code": code_version(),
         "packages": package_versions(),
         "python": sys.version.split()[0],
-        "machine": {
-            "system": platform.system(),
-            "processor": platform.machine(),
-            "threads": night.config.threads,
-        },
-        "previous": None
-        if previous is None
-        else {"run_id": previous.name, "manifest_sha256": file_sha256(previous / "manifest.json")},
+        "machine": machine(night.config.threads),
         "compared_with": None if compared is None else compared.name,
         "inputs": inputs,
         "outputs": outputs,
     }
-    path = night.folder / "manifest.json"
-    path.write_text(json.dumps(manifest, indent=2), encoding="utf-8")
-    return path
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """What of the machine can change a result's last bits."""
+    return {"system": platform.system(), "processor": platform.machine(), "threads": threads}
 
 
 def publish(night: Night) -> Path:
-    """Writes the manifest and makes the run visible by one rename. Returns its final folder."""
-    write_manifest(night, "night")
-    return night.store.publish(night.folder)
+    """Publishes the run, or holds it where the gate says so (:func:`flows.records.publication.settle`). Returns its folder."""
+    return settle(night.store, night.folder, list_run(night, "night"))
+
+
+def keep(night: Night) -> Path:
+    """Writes a training run's manifest and moves it to ``trained/``."""
+    (night.folder / "manifest.json").write_text(json.dumps(list_run(night, "training"), indent=2), encoding="utf-8")
+    return night.store.keep_trained(night.folder)

@@ -17,7 +17,7 @@ from flows.config import RunConfig
 from flows.run_store import RunStore
 
 RESUME = "resume.json"
-KEPT = {"models", RESUME}
+KEPT = {"models", RESUME, "correction.json"}
 COMMANDS = {"night": "nightly", "training": "train"}
 
 

@@ -5,7 +5,9 @@
     HOME/
       staging/RUN/       a run while it is made
       published/RUN/     a whole run: arrives by one atomic rename, never changes after
-      published/CURRENT  symbolic link to the newest whole run
+      published/CURRENT  symbolic link to the run in force
+      held/RUN/          a whole run that is not published: it waits for a person's decision, was rejected, or was blocked
+      records/           the chain: who published, held, approved or rejected which run (flows/records)
       trained/RUN/       what `nightfolio train` made: models and metrics, no recommendations
       failed/RUN/        a run that stopped: failure.json says where and why, with the evidence it had; --resume RUN goes on
       leases/AS_OF       who runs that as_of now (an advisory lock that dies with its holder)
@@ -27,7 +29,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from data_contracts.errors import LeaseHeld, RunNotFound, StorageError
 
@@ -46,7 +48,7 @@ _STORAGE_ERRNO = {
 
 @dataclass(frozen=True)
 class RunEntry:
-    """One run of the store: ``state`` is published, trained, failed or staging."""
+    """One run of the store: ``state`` is the folder of the home that it lies in."""
 
     run_id: str
     state: str
@@ -73,7 +75,7 @@ class RunStore:
         if not write:
             return
         try:
-            for name in ("staging", "published", "trained", "failed", "leases", "markets"):
+            for name in ("staging", "published", "held", "trained", "failed", "leases", "markets"):
                 (self.home / name).mkdir(parents=True, exist_ok=True)
             probe = self.home / "staging" / f".probe-{os.getpid()}"
             probe.write_bytes(b"\0")
@@ -117,18 +119,26 @@ class RunStore:
         finally:
             os.close(handle)
 
-    def publish(self, staged: Path) -> Path:
-        """The one atomic rename that makes a run visible; then CURRENT is swapped to it, atomically too."""
-        target = self.home / "published" / staged.name
-        _sync_tree(staged)
-        staged.rename(target)
-        _sync(target.parent)
-        link = self.home / "published" / f".CURRENT-{os.getpid()}"
-        link.unlink(missing_ok=True)
-        link.symlink_to(target.name)
-        link.replace(self.home / "published" / "CURRENT")
+    def move(self, run: Path, state: Literal["published", "held"]) -> Path:
+        """Makes a whole run lie in ``state`` by one atomic rename, after everything in it is on disk."""
+        target = self.home / state / run.name
+        if target.exists():
+            raise StorageError(f"{target} exists already", remedy="`nightfolio verify` says what is wrong with it")
+        _sync_tree(run)
+        run.rename(target)
         _sync(target.parent)
         return target
+
+    def point_current(self, run_id: str) -> None:
+        """Swaps CURRENT to a published run, atomically."""
+        folder = self.home / "published"
+        if (folder / "CURRENT").exists() and not (folder / "CURRENT").is_symlink():
+            raise StorageError(f"{folder / 'CURRENT'} is no symbolic link: someone replaced it", remedy="remove it and run again")
+        link = folder / f".CURRENT-{os.getpid()}"
+        link.unlink(missing_ok=True)
+        link.symlink_to(run_id)
+        link.replace(folder / "CURRENT")
+        _sync(folder)
 
     def keep_trained(self, staged: Path) -> Path:
         """Moves a training run's folder to ``trained/``."""
@@ -169,7 +179,7 @@ class RunStore:
     # ---- finding a run -----------------------------------------------------------------------------------------
 
     def current(self) -> Path | None:
-        """Folder of the newest whole run, or None before the first."""
+        """Folder of the run in force, or None before the first publication."""
         link = self.home / "published" / "CURRENT"
         return link.resolve() if link.exists() else None
 
@@ -178,7 +188,7 @@ class RunStore:
         current = self.current()
         entries = [
             RunEntry(path.name, state, path, path == current)
-            for state in ("published", "trained", "failed", "staging")
+            for state in ("published", "held", "trained", "failed", "staging")
             if (self.home / state).is_dir()
             for path in (self.home / state).iterdir()
             if RUN_NAME.fullmatch(path.name)

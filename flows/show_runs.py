@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data_contracts.errors import RunNotFound
+from flows.records import tell
 from flows.resume import COMMANDS, kind_of
 from flows.run_store import RunStore
 from flows.suitability import RULES
@@ -148,8 +149,11 @@ def print_runs(console: Console, store: RunStore) -> None:
         console.print(f"no run yet under {store.home}; `nightfolio nightly` makes one", soft_wrap=True)
         return
     table = _table("<run", "<state", "<model", "NDCG", "recommendations", "<note")
+    known = tell.standings_of(store)
     for entry in entries:
         model, ndcg, rows, note = "", "", "", "<- CURRENT" if entry.current else ""
+        standing = known.get(entry.run_id)
+        state = entry.state if standing is None else standing.state
         if (entry.path / "failure.json").exists():
             failure = _read(entry.path / "failure.json")
             note = f"stopped at {failure['step']}: {failure['error'].splitlines()[0]}"
@@ -164,7 +168,8 @@ def print_runs(console: Console, store: RunStore) -> None:
             ndcg = f"{metrics[name][0]:.4f}" if metrics.height else ""
             if entry.state == "published":
                 rows = f"{pl.scan_parquet(entry.path / 'recommendations.parquet').select(pl.len()).collect().item():,}"
-        table.add_row(entry.run_id, entry.state, model, ndcg, rows, escape(note))
+            note += ("  " if note else "") + ("" if standing is None else tell.note(standing))
+        table.add_row(entry.run_id, state, model, ndcg, rows, escape(note))
     console.print(table)
 
 
@@ -188,6 +193,7 @@ def print_run(console: Console, run: Path) -> None:
     manifest = _read(run / "manifest.json")
     if manifest["kind"] == "night":
         print_night(console, run)
+        tell.print_standing(console, run)
     else:
         print_metrics(console, run)
     print_sufficiency(console, run)

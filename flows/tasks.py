@@ -158,7 +158,7 @@ def report(night: Night, snapshot: Artifact, evaluation: Artifact, ranked: Artif
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def publish(night: Night, pages: Artifact) -> Path:
-    """Manifest, then one atomic rename."""
+    """Manifest, record, then one atomic rename."""
     pages.open()
     return publishing.publish(night)
 
@@ -166,5 +166,4 @@ def publish(night: Night, pages: Artifact) -> Path:
 @task(cache_policy=NO_CACHE, persist_result=False)
 def keep(night: Night) -> Path:
     """Manifest of a training run, then its move to ``trained/``."""
-    publishing.write_manifest(night, "training")
-    return night.store.keep_trained(night.folder)
+    return publishing.keep(night)

@@ -143,3 +143,22 @@ def page(
     folder = RunStore(home, write=False).find(run) / "evidence"
     if not bench_page(folder, browser=chromium, axe=axe, rounds=rounds, say=typer.echo):
         raise typer.Exit(1)
+
+
+@bench.command()
+def tamper(
+    home: Annotated[Path | None, typer.Option(help="Home whose copies are attacked. Default: a small one made for it.")] = None,
+) -> None:
+    """Alter a home's files and records in every way that we know, and say which of them `nightfolio verify` names."""
+    from flows.bench.tamper import attack
+    from flows.bench.tamper_attempts import ATTEMPTS
+
+    results = attack(home)
+    for result in results:
+        typer.echo(f"{'caught' if result.caught else 'MISSED':<8}{result.name:<62}{result.found}")
+    caught = sum(result.caught for result in results)
+    left_out = len(ATTEMPTS) - len(results)
+    note = f"; {left_out} not made: the home has no run or record for them" if left_out else ""
+    typer.echo(f"{caught} of {len(results)} attempts caught and named{note}")
+    if caught < len(results):
+        raise typer.Exit(1)

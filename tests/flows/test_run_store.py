@@ -25,13 +25,14 @@ def test_runs_are_numbered_per_as_of(tmp_path: Path) -> None:
     assert [store.new_run(DAY).name for _ in range(2)] == ["2024-06-28-01", "2024-06-28-02"]
 
 
-def test_publishing_is_one_rename_and_current_points_at_it(tmp_path: Path) -> None:
+def test_a_run_is_moved_by_one_rename_and_current_points_at_it(tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     assert store.current() is None
     for number in ("01", "02"):
         staged = store.new_run(DAY)
         (staged / "manifest.json").write_text("{}")
-        assert store.publish(staged) == tmp_path / "published" / f"2024-06-28-{number}"
+        assert store.move(staged, "published") == tmp_path / "published" / f"2024-06-28-{number}"
+        store.point_current(staged.name)
         assert not staged.exists()
         assert store.current() == tmp_path / "published" / f"2024-06-28-{number}"
     assert (tmp_path / "published" / "CURRENT" / "manifest.json").read_text() == "{}"
@@ -39,6 +40,10 @@ def test_publishing_is_one_rename_and_current_points_at_it(tmp_path: Path) -> No
         ("2024-06-28-01", "published", False),
         ("2024-06-28-02", "published", True),
     ]
+    again = store.home / "staging" / "2024-06-28-02"
+    again.mkdir()
+    with pytest.raises(StorageError, match="exists already"):
+        store.move(again, "published")
 
 
 def test_the_second_night_says_who_holds_the_lease(tmp_path: Path) -> None:
