@@ -8,7 +8,7 @@ the files that were written.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -68,11 +68,16 @@ _CHECK_ORDER: Final = ("markets", "assets", "customers", "prices", "delivered_ho
 _EXAMPLES = 3
 
 
-def check_landing(landed: Mapping[str, LandedTable], run_dir: Path, context: CheckContext) -> list[TableVerdict]:
+def check_landing(
+    landed: Mapping[str, LandedTable],
+    run_dir: Path,
+    context: CheckContext,
+    told: Callable[[list[TableVerdict]], object] = lambda verdicts: None,
+) -> list[TableVerdict]:
     """Checks every landed table; each finds the accepted tables before it among its references.
 
     Writes ``run_dir``/snapshot/TABLE.parquet, quarantine/TABLE.parquet, contracts/TABLE.gx.json and
-    contracts/verdicts.json, all of them before it raises ContractBlocked.
+    contracts/verdicts.json, all of them before it raises ContractBlocked. ``told`` is given the verdicts even then.
     """
     folders = {name: run_dir / name for name in ("snapshot", "quarantine", "contracts")}
     for folder in folders.values():
@@ -91,6 +96,7 @@ def check_landing(landed: Mapping[str, LandedTable], run_dir: Path, context: Che
         references[table] = accepted
     verdicts = [found[table] for table in ORDER if table in found]
     write_verdicts(folders["contracts"] / "verdicts.json", verdicts)
+    told(verdicts)
     raise_if_blocked(verdicts, run_dir)
     return verdicts
 

@@ -17,6 +17,8 @@ from data_contracts.errors import ConfigError, NightfolioError
 from flows import show_runs
 from flows.bench.commands import bench
 from flows.config import RunConfig, load_config, parse_setting, preset_names
+from flows.contract_commands import contracts
+from flows.quarantine_commands import quarantine
 from flows.records.commands import COMMANDS as RECORDS
 from flows.records.tell import print_standing
 from flows.run_store import RunStore
@@ -33,6 +35,8 @@ app.add_typer(bench)
 app.command()(models)
 for _command in RECORDS:
     app.command()(_command)
+app.add_typer(contracts)
+app.add_typer(quarantine)
 # Into a file or a pipe nothing has to fit a screen.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 

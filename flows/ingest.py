@@ -13,8 +13,10 @@ from data_contracts.checkpoint import CheckContext, check_landing
 from data_contracts.errors import ContractBlocked, LandingError, StorageError
 from data_contracts.holdings import derive_holdings, reconcile_at
 from data_contracts.landing import LandedTable, SourceFile, read_landing
+from data_contracts.releases import read_releases, releases_file
 from data_contracts.simulate import MarketSettings, simulate_market
 from flows.night import Night
+from flows.sections.contracts import ContractsConfig
 from flows.sections.source import SimulationConfig
 from reports.contracts import write_contracts_page
 
@@ -75,16 +77,7 @@ def check_contracts(night: Night, landed: Path) -> Path:
 
     Raises ContractBlocked where a rule stops the night; what was found is on disk by then.
     """
-    limits = night.config.contracts
-    context = CheckContext(
-        as_of=night.as_of,
-        references={},
-        previous_rows=_previous_rows(night),
-        freshness_days=limits.freshness_days,
-        volume_change_limit=limits.volume_change_limit,
-        price_jump_limit=limits.price_jump_limit,
-        quarantine_limits={str(table): share for table, share in limits.quarantine_limits.items()},
-    )
+    context = context_of(night.config.contracts, night.as_of, night.home, night.previous())
     try:
         verdicts = check_landing(landed_tables(landed), night.folder, context)
     except ContractBlocked:
@@ -103,6 +96,24 @@ def check_contracts(night: Night, landed: Path) -> Path:
     return snapshot
 
 
+def context_of(limits: ContractsConfig, as_of: date, home: Path, previous: Path | None) -> CheckContext:
+    """What the contracts are asked with: the settings, the last publication's tables, and what stewards released."""
+    last = [] if previous is None else json.loads((previous / "contracts" / "verdicts.json").read_text(encoding="utf-8"))
+    return CheckContext(
+        as_of=as_of,
+        references={},
+        previous_rows={verdict["table"]: verdict["read"] for verdict in last},
+        freshness_days=limits.freshness_days,
+        volume_change_limit=limits.volume_change_limit,
+        price_jump_limit=limits.price_jump_limit,
+        quarantine_limits={str(table): share for table, share in limits.quarantine_limits.items()},
+        trade_price_tolerance=limits.trade_price_tolerance,
+        amount_tolerance=limits.amount_tolerance,
+        previous_columns={verdict["table"]: verdict.get("source_columns", {}) for verdict in last},
+        releases=read_releases(releases_file(home)),
+    )
+
+
 def _derive_holdings(snapshot: Path, as_of: date) -> None:
     delivered = snapshot / "delivered_holdings.parquet"
     has_delivered = delivered.exists() and pl.scan_parquet(delivered).select(pl.len()).collect().item() > 0
@@ -116,12 +127,3 @@ def _derive_holdings(snapshot: Path, as_of: date) -> None:
     if has_delivered:
         _, differences = reconcile_at(snapshot / "transactions.parquet", snapshot / "prices.parquet", delivered, as_of)
         differences.write_parquet(snapshot / "reconciliation.parquet")
-
-
-def _previous_rows(night: Night) -> dict[str, int]:
-    """Rows read per table by the publication that this night continues; none before the first."""
-    previous = night.previous()
-    if previous is None:
-        return {}
-    verdicts = json.loads((previous / "contracts" / "verdicts.json").read_text(encoding="utf-8"))
-    return {verdict["table"]: verdict["read"] for verdict in verdicts}

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from flows.bench.commands import bench
 from flows.cli import app
 from flows.config import PRESETS, load_config, preset_names
 
@@ -16,13 +15,23 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LOCK = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line and line[0] != "#")
 COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands if command.callback)
-BENCHES = sorted(command.name or command.callback.__name__ for command in bench.registered_commands if command.callback)
+GROUPS = {
+    str(group.typer_instance.info.name): sorted(
+        command.name or command.callback.__name__ for command in group.typer_instance.registered_commands if command.callback
+    )
+    for group in app.registered_groups
+    if group.typer_instance is not None
+}
 
 
 def test_every_command_of_the_readme_exists() -> None:
     used = set(re.findall(r"nightfolio ([a-z]+)\b", README))
-    assert used <= {*COMMANDS, "bench"}
-    assert set(re.findall(r"nightfolio bench ([a-z-]+)\b", README)) == set(BENCHES)
+    assert used <= {*COMMANDS, *GROUPS}
+
+
+@pytest.mark.parametrize("group", sorted(GROUPS))
+def test_every_command_of_a_group_is_in_the_readme_and_no_other(group: str) -> None:
+    assert set(re.findall(rf"nightfolio {group} ([a-z-]+)\b", README)) == set(GROUPS[group])
 
 
 @pytest.mark.parametrize("command", COMMANDS)

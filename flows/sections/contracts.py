@@ -13,6 +13,10 @@ class ContractsConfig(Section):
     freshness_days: int = Field(7, ge=0, le=3650, description="Newest trade and price at most this many days before as_of.")
     volume_change_limit: Share = Field(0.5, description="Largest relative fall in rows since the previous publication.")
     price_jump_limit: float = Field(0.5, gt=0, le=10, description="Largest relative move between two closes without a warning.")
+    trade_price_tolerance: float = Field(
+        0.25, gt=0, le=10, description="Largest relative distance of value / units from that day's close without a warning."
+    )
+    amount_tolerance: Share = Field(0.05, description="Largest relative distance of units x price from value.")
     quarantine_limits: dict[Table, Share] = Field(
         default_factory=dict,
         description="Per table: share of quarantined rows above which the night is blocked.",

@@ -1,0 +1,121 @@
+"""``nightfolio contracts …``: what the data must be, and whether a landing folder is, without running a night."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from data_contracts.errors import ContractBlocked, RunNotFound
+from data_contracts.verdicts import TableVerdict
+
+contracts = typer.Typer(name="contracts", help="What the data must be: read it, ask it of a folder.", no_args_is_help=True)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+
+# The preset whose limits a format is asked with.
+_PRESETS = {"far_trans": "far_trans", "nightfolio": "firm"}
+
+
+@contracts.callback()
+def _contracts() -> None:
+    """What the data must be: read it, ask it of a folder."""
+
+
+@contracts.command()
+def show(table: Annotated[str | None, typer.Argument(help="One table; by default an overview of all.")] = None) -> None:
+    """List the contracts with their versions, or one with its columns, repairs and rules."""
+    from data_contracts.checkpoint import CONTRACTS
+    from data_contracts.contract_docs import contract_page
+
+    if table is None:
+        overview = _table("<table", "version", "<sha256", "columns", "repairs", "rules", "<what it is")
+        for one in CONTRACTS.values():
+            counts = (str(len(one.columns)), str(len(one.repairs)), str(len(one.rules)))
+            overview.add_row(one.table, one.version, one.sha256[:16], *counts, one.description)
+        console.print(overview)
+        return
+    if table not in CONTRACTS:
+        raise RunNotFound(f"no contract is called {table!r}", remedy=f"name one of {', '.join(CONTRACTS)}")
+    console.print(escape(contract_page(CONTRACTS[table])), soft_wrap=True)
+
+
+@contracts.command()
+def docs(out: Annotated[Path, typer.Option(help="Folder for index.md and one page a table.")]) -> None:
+    """Write the contracts as Markdown pages, made from the rules that the night asks."""
+    from data_contracts.checkpoint import CONTRACTS
+    from data_contracts.contract_docs import write_docs
+
+    for page in write_docs(CONTRACTS, out):
+        console.print(str(page), soft_wrap=True)
+
+
+@contracts.command()
+def check(
+    source: Annotated[Path, typer.Option(help="Landing folder.")],
+    source_format: Annotated[Literal["nightfolio", "far_trans"], typer.Option("--format", help="How to read it.")] = "nightfolio",
+    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Unset: the preset's, else yesterday.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Keep accepted rows, quarantine and verdicts there.")] = None,
+    home: Annotated[Path, typer.Option(envvar="NIGHTFOLIO_HOME", help="Whose releases count.")] = Path("nightfolio_home"),
+    settings: Annotated[list[str] | None, typer.Option("--set", help="contracts.field=value; repeatable.")] = None,
+) -> None:
+    """Read a landing folder and ask every rule; print what was found. Exit status 1 where a rule would stop the night."""
+    from data_contracts.checkpoint import check_landing
+    from data_contracts.landing import read_landing
+    from flows.config import load_config, parse_setting
+    from flows.ingest import context_of
+
+    overrides = dict(parse_setting(text) for text in settings or [])
+    day = as_of.date() if as_of else None
+    config = load_config(_PRESETS[source_format], source=source, as_of=day, settings=overrides)
+    night = config.resolved_as_of()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) if out is None else out
+        landed = read_landing(source_format, source, Path(scratch) / "landed", night, config.source.future_rows)
+        blocked: ContractBlocked | None = None
+        found: list[TableVerdict] = []
+        try:
+            check_landing(landed, folder, context_of(config.contracts, night, home, None), told=found.extend)
+        except ContractBlocked as error:
+            blocked = error
+    console.print(f"{source_format} {source} as of {night}", soft_wrap=True)
+    print_verdicts(found)
+    if out is not None:
+        console.print(f"\nkept in {out}: snapshot/, quarantine/, contracts/", soft_wrap=True)
+    if blocked is not None:
+        console.print(f"\n[bold red]would stop the night:[/] {escape(str(blocked))}", soft_wrap=True)
+        raise typer.Exit(1)
+
+
+def print_verdicts(verdicts: list[TableVerdict]) -> None:
+    """Rows of every table, then every rule that found something, with examples and notes."""
+    tables = _table("<table", "version", "landed", "withheld", "read", "accepted", "quarantined", "<outcome")
+    for v in verdicts:
+        counts = (f"{number:,}" for number in (v.landed, v.withheld, v.read, v.accepted, v.quarantined))
+        tables.add_row(v.table, v.contract_version, *counts, v.outcome)
+    console.print(tables)
+    console.print()
+    rules = _table("<table", "<rule", "<outcome", "rows", "of", "<for example", wrap="for example")
+    for v in verdicts:
+        for rule in v.rules:
+            if rule.failed:
+                examples = escape("; ".join(rule.examples))
+                rules.add_row(v.table, rule.rule_id, rule.outcome, f"{rule.failed:,}", f"{rule.checked:,}", examples)
+    console.print(rules if rules.row_count else "every rule passes")
+    notes = [f"{v.table}: {note}" for v in verdicts for note in v.notes]
+    for note in notes:
+        console.print(escape(note), soft_wrap=True)
+
+
+def _table(*columns: str, wrap: str = "") -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        bare = name.removeprefix("<")
+        table.add_column(bare, justify="left" if name.startswith("<") else "right", no_wrap=bare != wrap)
+    return table

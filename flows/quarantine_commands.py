@@ -1,0 +1,141 @@
+"""``nightfolio quarantine …``: read what was set aside or repaired, and release rows with a name and a reason."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from data_contracts import columns as c
+from data_contracts.errors import ConfigError, RunNotFound
+from data_contracts.releases import Release, append_releases, content_hash, now, releases_file
+from flows.run_store import RunStore
+
+quarantine = typer.Typer(name="quarantine", help="Rows that were set aside: read them, release them.", no_args_is_help=True)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+
+Home = Annotated[Path, typer.Option(envvar="NIGHTFOLIO_HOME", help="Where runs are found and releases are kept.")]
+Run = Annotated[str | None, typer.Option("--run", help="Run id, a failed one too; by default the newest published one.")]
+_PROVENANCE = (c.RULE_IDS, c.REASONS, c.SOURCE_FILE, c.SOURCE_ROW, c.RAW)
+
+
+@quarantine.callback()
+def _quarantine() -> None:
+    """Rows that were set aside: read them, release them."""
+
+
+@quarantine.command()
+def show(
+    run: Run = None,
+    table: Annotated[str | None, typer.Option(help="Only this table.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Only rows that broke this rule.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows printed of each table.")] = 20,
+    repairs: Annotated[bool, typer.Option("--repairs", help="What was repaired, before and after, instead.")] = False,
+    home: Home = Path("nightfolio_home"),
+) -> None:
+    """Print quarantined rows with rule, reason, file and row number. For the terminal of whoever may see customer ids."""
+    folder = RunStore(home, write=False).find(run)
+    console.print(f"run {folder.name}")
+    for name, rows in _tables(folder, table, "repairs_" if repairs else ""):
+        broke = pl.col("repair_id") == rule if repairs else pl.col(c.RULE_IDS).list.contains(rule)
+        chosen = rows if rule is None else rows.filter(broke)
+        if chosen.is_empty():
+            continue
+        console.print(f"\n[bold]{name}[/]: {chosen.height:,} rows" + (f", the first {limit}" if chosen.height > limit else ""))
+        for row in chosen.head(limit).iter_rows(named=True):
+            console.print(escape(_repair_line(row) if repairs else _row_line(row)), soft_wrap=True)
+
+
+@quarantine.command()
+def release(
+    table: Annotated[str, typer.Option(help="The rows' table.")],
+    rows: Annotated[str, typer.Option(help="FILE:ROW,FILE:ROW,... as `quarantine show` prints them.")],
+    by: Annotated[str, typer.Option(help="Who answers for it.")],
+    reason: Annotated[str, typer.Option(help="Why these rows are sound; it stands in the evidence of every later run.")],
+    run: Run = None,
+    home: Home = Path("nightfolio_home"),
+) -> None:
+    """Let rows pass the rules they broke, from the next run on, as long as neither the row nor its rules change."""
+    folder = RunStore(home, write=False).find(run)
+    found = released_rows(folder, table, rows, by, reason)
+    path = releases_file(RunStore(home).home)
+    append_releases(path, found)
+    for one in found:
+        console.print(
+            escape(f"released {one.file}:{one.row} of {table} from {', '.join(one.rule_ids)} by {one.by}: {one.reason}")
+        )
+    console.print(f"kept in {path}; the next run accepts these rows", soft_wrap=True)
+
+
+def released_rows(folder: Path, table: str, rows: str, by: str, reason: str) -> list[Release]:
+    """The releases of the named rows of a run. Raises ConfigError where a row is not there or its rules do not allow it."""
+    from data_contracts.checkpoint import CONTRACTS
+
+    if not by.strip() or not reason.strip():
+        raise ConfigError("a release needs a name and a reason", remedy="say who answers for it with --by and why with --reason")
+    ((_, quarantined),) = _tables(folder, table, "")
+    contract = CONTRACTS[table]
+    rules = {rule.rule_id: rule for rule in contract.rules}
+    found = []
+    for place in rows.split(","):
+        file, _, number = place.strip().rpartition(":")
+        at = quarantined.filter(
+            pl.col(c.SOURCE_ROW).cast(pl.String) == number, pl.lit(not file) | (pl.col(c.SOURCE_FILE) == file)
+        )
+        if at.height != 1:
+            raise ConfigError(
+                f"{at.height or 'no'} quarantined rows of {table} are at {place.strip()!r}",
+                remedy="name rows as FILE:ROW, as `nightfolio quarantine show` prints them",
+            )
+        row = at.row(0, named=True)
+        firm = [rule_id for rule_id in row[c.RULE_IDS] if not rules[rule_id].releasable]
+        if firm:
+            raise ConfigError(
+                f"{place.strip()} of {table} broke {', '.join(firm)}, which nobody may release: later steps rely on it",
+                remedy=f"correct it at the source: {rules[firm[0]].remedy}",
+            )
+        found.append(
+            Release(
+                table=table,
+                content_sha256=content_hash(row, contract.schema),
+                rule_ids=tuple(sorted(row[c.RULE_IDS])),
+                by=by.strip(),
+                reason=reason.strip(),
+                run=folder.name,
+                file=row[c.SOURCE_FILE],
+                row=row[c.SOURCE_ROW],
+                released_at=now(),
+            )
+        )
+    return found
+
+
+def _tables(folder: Path, table: str | None, prefix: str) -> list[tuple[str, pl.DataFrame]]:
+    """The run's quarantined (or repaired) rows by table. Raises RunNotFound where it has none of that table."""
+    files = {path.stem.removeprefix(prefix): path for path in sorted((folder / "quarantine").glob(f"{prefix}*.parquet"))}
+    if not prefix:
+        files = {name: path for name, path in files.items() if not name.startswith("repairs_")}
+    if table is not None and table not in files:
+        raise RunNotFound(
+            f"run {folder.name} has no {'repairs' if prefix else 'quarantine'} of {table!r}",
+            remedy=f"it has {', '.join(files) or 'none at all'}",
+        )
+    return [(name, pl.read_parquet(path)) for name, path in files.items() if table in (None, name)]
+
+
+def _row_line(row: dict[str, object]) -> str:
+    values = ", ".join(f"{name}={value}" for name, value in row.items() if name not in _PROVENANCE and value is not None)
+    reasons = "; ".join(str(reason) for reason in row[c.REASONS])  # type: ignore[attr-defined]
+    raw = f"  raw {row[c.RAW]}" if row[c.RAW] else ""
+    rules = ", ".join(row[c.RULE_IDS])  # type: ignore[arg-type]
+    return f"{row[c.SOURCE_FILE]}:{row[c.SOURCE_ROW]}  [{rules}] {reasons}\n    {values}{raw}"
+
+
+def _repair_line(row: dict[str, object]) -> str:
+    change = f"{row['column']}: {row['before']!r} became {row['after']!r}"
+    return f"{row[c.SOURCE_FILE]}:{row[c.SOURCE_ROW]}  [{row['repair_id']}] {change}"
