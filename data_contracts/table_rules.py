@@ -8,7 +8,9 @@ import pyarrow as pa
 
 from data_contracts.contract import CheckContext, Contract, Expectation, Severity
 from data_contracts.expectations import Counted, count_failures
+from data_contracts.landing.drift import compare
 from data_contracts.landing.landed import LandedTable
+from data_contracts.printable import printable
 from data_contracts.verdicts import RuleVerdict, rows
 
 # Share of quarantined rows that stops the night where the settings name no other.
@@ -123,6 +125,7 @@ def _rules(contract: Contract, landed: LandedTable, facts: TableFacts, context: 
                 "see whether the export is whole; if the change is real, raise volume_change_limit for this night",
             )
         )
+    listed += _column_rules(landed, context)
     if read > 0:
         share, most = facts.quarantined / read, context.quarantine_limits.get(contract.table, DEFAULT_QUARANTINE_LIMIT)
         listed.append(
@@ -138,3 +141,47 @@ def _rules(contract: Contract, landed: LandedTable, facts: TableFacts, context: 
             )
         )
     return listed
+
+
+def _column_rules(landed: LandedTable, context: CheckContext) -> list[_TableRule]:
+    """What changed in the source's columns: reported, and tolerated where nothing that is read has gone."""
+    change = compare(landed.columns, context.previous_columns.get(landed.table, {}), landed.left_out)
+    asked = (
+        (
+            "schema_new_column",
+            "the source has no column that it did not have at the last publication",
+            change.new,
+            "since the last publication the source has",
+            "nothing, if the sender announced it: a column that the contract does not name is not read",
+        ),
+        (
+            "schema_missing_column",
+            "the source has every column that it had at the last publication",
+            change.missing,
+            "since the last publication the source no longer has",
+            "ask the sender; a column that may be left out is now empty in every row",
+        ),
+        (
+            "schema_renamed_column",
+            "no column that is not read looks like one that the contract names",
+            change.renamed,
+            "perhaps under another name:",
+            "name the column as the contract does: under another name it is not read, and empty in every row",
+        ),
+        (
+            "schema_retyped_column",
+            "every column holds the kind of value that it held at the last publication",
+            change.retyped,
+            "since the last publication other values in",
+            "ask the sender what changed: unit, format, decimal comma or identifier",
+        ),
+    )
+    return [
+        _TableRule(rule_id, description, "warn", float(len(found)), None, 0.0, f"{landed.said}: {lead} {_named(found)}", remedy)
+        for rule_id, description, found, lead, remedy in asked
+    ]
+
+
+def _named(columns: tuple[str, ...]) -> str:
+    shown = ", ".join(printable(one, 120) for one in columns[:6])
+    return shown + (f" and {len(columns) - 6} more" if len(columns) > 6 else "")

@@ -77,7 +77,9 @@ def check(
     night = config.resolved_as_of()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) if out is None else out
-        landed = read_landing(source_format, source, Path(scratch) / "landed", night, config.source.future_rows)
+        landed = read_landing(
+            source_format, source, Path(scratch) / "landed", night, config.source.future_rows, config.source.time_zone
+        )
         blocked: ContractBlocked | None = None
         found: list[TableVerdict] = []
         try:

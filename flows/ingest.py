@@ -52,6 +52,7 @@ def ingest(night: Night) -> Path:
         into,
         night.as_of,
         source.future_rows,
+        source.time_zone,
     )
     record = [{**dataclasses.asdict(table), "path": table.path.name} for table in tables.values()]
     (into / "landed.json").write_text(json.dumps(record, indent=2), encoding="utf-8")

@@ -23,11 +23,13 @@ def read_landing(
     into: Path,
     as_of: date,
     future_rows: Literal["withhold", "block"],
+    time_zone: str = "UTC",
 ) -> dict[str, LandedTable]:
     """Reads the files of ``source`` into canonical tables ``into``/TABLE.parquet.
 
     ``future_rows``: ``withhold`` replays a source that goes on after as_of (later rows are counted, not read);
     ``block`` reads them, so that the contract's rule ``date_not_after_as_of`` stops the night.
+    ``time_zone``: the firm's; the day of a timestamp is the day there.
     ``delivered_holdings`` and ``markets`` are absent from the answer where the source has none; ``restricted`` is
     always there, and says in its notes where the source has no list. Raises LandingError, also where a file was written,
     replaced or removed while the source was read.
@@ -44,7 +46,7 @@ def read_landing(
     before = stamps(source)
     try:
         with readable(f"{source_format} source {source.name}"):  # what no reader foresaw; they name their files
-            tables = readers[source_format](source, into, as_of, future_rows)
+            tables = readers[source_format](source, into, as_of, future_rows, time_zone)
     except (LandingError, OSError) as error:
         # A file caught half-written looks damaged; that it is being written is the better thing to say.
         if others := changed(before, stamps(source)):

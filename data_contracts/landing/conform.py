@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 from data_contracts import columns as c
 from data_contracts.contract import Column, Contract
 from data_contracts.errors import LandingError
+from data_contracts.landing.days import day_of_datetime, day_of_text, has_timestamps
+from data_contracts.landing.drift import NOT_READ, hint_of_renaming, kind_of_dtype, kinds_of
 from data_contracts.landing.files import CsvFile
 from data_contracts.landing.landed import LandedTable, SourceFile
 from data_contracts.landing.unreadable import readable
@@ -72,15 +74,25 @@ def word(column: str) -> pl.Expr:
     return text(column).str.strip_chars().str.to_lowercase().str.replace_all(r"[\s\-]+", "_")
 
 
-def require_columns(name: str, found: Sequence[str], needed: Sequence[str]) -> None:
-    """Raises LandingError naming the columns that are missing and those that were found."""
+def require_columns(
+    name: str, found: Sequence[str], needed: Sequence[str], frame: pl.LazyFrame, contract: Contract | None = None
+) -> None:
+    """Raises LandingError naming the columns that are missing, those that were found, and what may have been renamed.
+
+    ``frame``: the file, whose first values say of what kind a column is; ``contract``: what kind is asked for, where the
+    source's columns have the contract's names.
+    """
     missing = [column for column in needed if column not in found]
     if missing:
         noun = "column" if len(missing) == 1 else "columns"
         shown = printable(", ".join(found), 400)
         hint = "; is it separated by semicolons?" if len(found) == 1 and ";" in found[0] else ""
+        with readable(name, remedy=_REMEDY):
+            unread = {column: kind for column, kind in kinds_of(frame).items() if column not in needed}
+        wanted = {column.name: kind_of_dtype(column.dtype) for column in contract.columns} if contract is not None else {}
+        renamed = printable(hint_of_renaming(missing, wanted, unread), 400)
         raise LandingError(
-            f"{name}: {noun} {', '.join(missing)} missing (found {shown}{hint})",
+            f"{name}: {noun} {', '.join(missing)} missing (found {shown}{hint}){renamed}",
             remedy="export the columns under these names, separated by commas; more columns do no harm",
         )
 
@@ -92,10 +104,12 @@ def land(
     as_of: date,
     future_rows: FutureRows,
     notes: Sequence[str] = (),
+    time_zone: str = "UTC",
 ) -> LandedTable:
     """Converts and writes the parts as one Parquet file ``into``/TABLE.parquet, streaming.
 
     With ``withhold`` the predicate on the row's date is part of the scan: a row after as_of is counted, not read.
+    ``time_zone``: the firm's, whose calendar the day of a timestamp is taken from.
     """
     path = into / f"{contract.table}.parquet"
     into.mkdir(parents=True, exist_ok=True)
@@ -105,7 +119,8 @@ def land(
         return LandedTable(contract.table, path, 0, 0, 0, (), tuple(notes))
     withheld = 0
     with readable(f"{contract.table}: {_names(parts)}", remedy=_REMEDY):
-        rows = pl.concat([_typed(contract, part) for part in parts], how="vertical")
+        columns = _seen(parts)
+        rows = pl.concat([_typed(contract, part, time_zone) for part in parts], how="vertical")
         if future_rows == "withhold" and contract.date_column is not None:
             future = (row_date(contract) > as_of).fill_null(False)
             withheld = int(rows.select(future.sum()).collect(engine="streaming").item())
@@ -118,7 +133,34 @@ def land(
             f"{_names(parts)}: {landed} records by one reader, {read + withheld} by another",
             remedy="look for an unpaired double quote inside a field and write it twice",
         )
-    return LandedTable(contract.table, path, landed, read, withheld, tuple(p.file for p in parts), tuple(notes))
+    given = {name for part in parts for name in part.values}
+    left_out = {column.name: kind_of_dtype(column.dtype) for column in contract.columns if column.name not in given}
+    told = (*notes, *_said_of_columns(columns), *_said_of_days(columns, time_zone))
+    files = tuple(part.file for part in parts)
+    return LandedTable(contract.table, path, landed, read, withheld, files, told, columns, left_out)
+
+
+def _seen(parts: Sequence[Part]) -> dict[str, str]:
+    """Kind of every column of the source by its name; of several files the first with a value in it says it."""
+    seen: dict[str, str] = {}
+    for part in parts:
+        used = {root for value in part.values.values() for root in value.meta.root_names()}
+        for name, kind in kinds_of(part.frame).items():
+            if seen.get(name, "empty").startswith("empty"):
+                seen[name] = kind if name in used else kind + NOT_READ
+    return seen
+
+
+def _said_of_columns(columns: Mapping[str, str]) -> list[str]:
+    unread = [printable(name) for name, kind in columns.items() if kind.endswith(NOT_READ)]
+    shown = ", ".join(unread[:8]) + (f" and {len(unread) - 8} more" if len(unread) > 8 else "")
+    return [f"columns that are not read: {shown}"] if unread else []
+
+
+def _said_of_days(columns: Mapping[str, str], time_zone: str) -> list[str]:
+    """Which columns of timestamps were read as days, and whose; NOT_READ stands behind the kind of those that were not."""
+    moments = [name for name, kind in columns.items() if kind == "timestamp"]
+    return [f"{printable(name)}: timestamps read as days in {time_zone}" for name in moments]
 
 
 def row_date(contract: Contract) -> pl.Expr:
@@ -139,7 +181,7 @@ def empty_table(contract: Contract) -> pl.DataFrame:
     return pl.DataFrame(schema={**contract.schema, **provenance})
 
 
-def _typed(contract: Contract, part: Part) -> pl.LazyFrame:
+def _typed(contract: Contract, part: Part, time_zone: str) -> pl.LazyFrame:
     """The part in the contract's schema and order, with the four columns that say where each row came from."""
     given = [column for column in contract.columns if column.name in part.values]
     # Two steps, so that the type of what the source gives is known before it is converted.
@@ -150,7 +192,14 @@ def _typed(contract: Contract, part: Part) -> pl.LazyFrame:
         pl.struct(part.raw).alias(c.RAW),
     )
     types = sources.collect_schema()
-    typed = {column.name: _convert(part, column, types[column.name]) for column in given}
+    days = sources.select(column.name for column in given if column.dtype == pl.Date())
+    moments = has_timestamps(days)
+    typed = {
+        column.name: day_of_text(pl.col(column.name), time_zone)
+        if column.name in moments
+        else _convert(part, column, types[column.name], time_zone)
+        for column in given
+    }
     if part.open_row is not None:
         # The end of the last field was not seen: "101.5" may have been cut to "10".
         seen = pl.col(c.SOURCE_ROW) != part.open_row
@@ -167,7 +216,7 @@ def _typed(contract: Contract, part: Part) -> pl.LazyFrame:
     )
 
 
-def _convert(part: Part, column: Column, found: pl.DataType) -> pl.Expr:
+def _convert(part: Part, column: Column, found: pl.DataType, time_zone: str) -> pl.Expr:
     """The column in its contract's type; null where a value does not convert. Raises LandingError if none could."""
     value, wanted = pl.col(column.name), column.dtype
     if found == pl.Null():
@@ -187,7 +236,7 @@ def _convert(part: Part, column: Column, found: pl.DataType) -> pl.Expr:
             return pl.when(cast.is_finite()).then(cast)
         return pl.when(cast.cast(pl.Float64) == value.cast(pl.Float64)).then(cast)
     if isinstance(found, pl.Datetime) and wanted == pl.Date():
-        return value.dt.date()
+        return day_of_datetime(value, found, time_zone)
     if found.is_integer() and wanted == pl.String():
         return value.cast(pl.String)
     raise LandingError(

@@ -20,6 +20,7 @@ cap_lt_30k; "Legal Entity" and "Legal entity" are legal_entity. 2000-01-01 in la
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -36,6 +37,7 @@ from data_contracts import (
     transactions,
 )
 from data_contracts import columns as c
+from data_contracts.contract import Contract
 from data_contracts.errors import LandingError
 from data_contracts.landing.conform import FutureRows, Part, csv_part, land, require_columns, text, word
 from data_contracts.landing.files import CsvFile, check_csv, check_parquet, find_file, require_file
@@ -83,36 +85,35 @@ _MARKETS = ("marketID", "name", "country", "tradingDays")
 _SNAPSHOTS = ("asOf", "customerID", "ISIN", "netUnits")
 
 
-def read_far_trans(source: Path, into: Path, as_of: date, future_rows: FutureRows) -> dict[str, LandedTable]:
+def read_far_trans(
+    source: Path, into: Path, as_of: date, future_rows: FutureRows, time_zone: str = "UTC"
+) -> dict[str, LandedTable]:
     """Reads the data set. Raises LandingError (see ``files`` and ``conform``)."""
-    people, notes = without_look_ahead([_customers(source, into)], as_of, future_rows, NOT_KNOWN_DATE)
+    people, notes = without_look_ahead([_customers(source, into)], as_of, future_rows, NOT_KNOWN_DATE, time_zone)
     trades, provenance = _transactions(source, into)
+
+    def put(contract: Contract, parts: Sequence[Part], notes: Sequence[str] = ()) -> LandedTable:
+        return land(contract, parts, into, as_of, future_rows, notes, time_zone)
+
     tables = {
-        "assets": land(assets.CONTRACT, [_assets(source, into)], into, as_of, future_rows),
-        "markets": land(markets.CONTRACT, [_markets(source, into)], into, as_of, future_rows),
-        "customers": land(customers.CONTRACT, people, into, as_of, future_rows, notes),
-        "prices": land(prices.CONTRACT, [_prices(source, into)], into, as_of, future_rows),
-        "transactions": land(transactions.CONTRACT, [trades], into, as_of, future_rows),
+        "assets": put(assets.CONTRACT, [_assets(source, into)]),
+        "markets": put(markets.CONTRACT, [_markets(source, into)]),
+        "customers": put(customers.CONTRACT, people, notes),
+        "prices": put(prices.CONTRACT, [_prices(source, into)]),
+        "transactions": put(transactions.CONTRACT, [trades]),
     }
     if provenance is not None:
         landed = tables["transactions"]
-        tables["transactions"] = LandedTable(
-            landed.table,
-            landed.path,
-            landed.landed,
-            landed.read,
-            landed.withheld,
-            (*landed.files, provenance),
-            (f"{provenance.name} says of each row what is known of it",),
-        )
+        said_beside = f"{provenance.name} says of each row what is known of it"
+        tables["transactions"] = replace(landed, files=(*landed.files, provenance), notes=(said_beside, *landed.notes))
     snapshots = find_file(source, ("holdings_snapshots.parquet",))
     if snapshots is not None:
         parts = [_snapshots(snapshots, into)]
-        tables["delivered_holdings"] = land(delivered_holdings.CONTRACT, parts, into, as_of, future_rows)
+        tables["delivered_holdings"] = put(delivered_holdings.CONTRACT, parts)
     listed = find_file(source, ("restricted_list.csv", "restricted_list.csv.gz"))
     parts = [] if listed is None else [read_part(restricted.CONTRACT, listed, listed.name, into)]
     said = (NO_RESTRICTED_LIST,) if listed is None else ()
-    tables["restricted"] = land(restricted.CONTRACT, parts, into, as_of, future_rows, said)
+    tables["restricted"] = put(restricted.CONTRACT, parts, said)
     return tables
 
 
@@ -120,7 +121,7 @@ def _csv(source: Path, name: str, table: str, needed: tuple[str, ...], into: Pat
     """One CSV of the data set, checked."""
     path = require_file(source, table, (f"{name}.csv", f"{name}.csv.gz"))
     checked = check_csv(path, into / "plain")
-    require_columns(path.name, checked.header, needed)
+    require_columns(path.name, checked.header, needed, checked.scan())
     return checked
 
 
@@ -196,7 +197,7 @@ def _transactions(source: Path, into: Path) -> tuple[Part, SourceFile | None]:
     if path is None:
         return csv_part(file, values, _TRANSACTIONS), None
     checked = check_csv(path, into / "plain")
-    require_columns(path.name, checked.header, ("row", "source", "dateWindowDays"))
+    require_columns(path.name, checked.header, ("row", "source", "dateWindowDays"), checked.scan())
     beside = checked.scan().select(
         c.SOURCE_ROW,
         pl.col("row").alias("_row_number"),
@@ -222,7 +223,7 @@ def _transactions(source: Path, into: Path) -> tuple[Part, SourceFile | None]:
 
 def _snapshots(path: Path, into: Path) -> Part:
     file = check_parquet(path, into / "plain")
-    require_columns(path.name, file.schema.names(), _SNAPSHOTS)
+    require_columns(path.name, file.schema.names(), _SNAPSHOTS, file.scan())
     values = {
         c.AS_OF_DATE: pl.col("asOf"),
         c.CUSTOMER_ID: pl.col("customerID"),

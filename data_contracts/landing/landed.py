@@ -22,7 +22,9 @@ class LandedTable:
     """A canonical table in Parquet, types converted, nothing judged yet.
 
     ``landed`` rows lay in the source, ``read`` of them are in ``path``, ``withheld`` are dated after as_of and were
-    not read. ``notes`` say what else the reader did, with counts. ``columns``: name and kind of every column of the source.
+    not read. ``notes`` say what else the reader did, with counts. ``columns``: kind of every column of the source by its
+    name, ", not read" behind it where the reader has no use for it. ``left_out``: columns of the contract that the source
+    does not deliver, with the kind they ask for.
     """
 
     table: str
@@ -33,6 +35,7 @@ class LandedTable:
     files: tuple[SourceFile, ...]
     notes: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.landed != self.read + self.withheld:

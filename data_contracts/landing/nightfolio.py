@@ -50,7 +50,9 @@ TABLES: Final[tuple[tuple[Contract, str, bool], ...]] = (
 NO_RESTRICTED_LIST: Final = "the source has no restricted list: 0 rows"
 
 
-def read_nightfolio(source: Path, into: Path, as_of: date, future_rows: FutureRows) -> dict[str, LandedTable]:
+def read_nightfolio(
+    source: Path, into: Path, as_of: date, future_rows: FutureRows, time_zone: str = "UTC"
+) -> dict[str, LandedTable]:
     """Reads every table of the layout. Raises LandingError (see ``files`` and ``conform``)."""
     tables: dict[str, LandedTable] = {}
     for contract, name, needed in TABLES:
@@ -60,8 +62,8 @@ def read_nightfolio(source: Path, into: Path, as_of: date, future_rows: FutureRo
         notes: tuple[str, ...] = () if parts is not None else (NO_RESTRICTED_LIST,)
         found = parts or []
         if contract is customers.CONTRACT:
-            found, notes = without_look_ahead(found, as_of, future_rows)
-        tables[contract.table] = land(contract, found, into, as_of, future_rows, notes)
+            found, notes = without_look_ahead(found, as_of, future_rows, time_zone=time_zone)
+        tables[contract.table] = land(contract, found, into, as_of, future_rows, notes, time_zone)
     return tables
 
 
@@ -92,7 +94,7 @@ def read_part(contract: Contract, path: Path, name: str, into: Path) -> Part:
         csv = check_csv(path, into / "plain")
         header, types = csv.header, pl.Schema(dict.fromkeys(csv.header, pl.String()))
         part = csv_part(csv, {}, ())
-    require_columns(name, header, [column.name for column in contract.columns if column.required])
+    require_columns(name, header, [column.name for column in contract.columns if column.required], part.frame, contract)
     values = {
         column.name: text(column.name) if types[column.name] == pl.String() else pl.col(column.name)
         for column in contract.columns

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 from typing import Literal
+from zoneinfo import available_timezones
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from flows.sections.section import Section
 
@@ -20,6 +21,16 @@ class SourceConfig(Section):
         "block",
         description="Rows dated after as_of: stop the night, or leave them unread (point-in-time replay).",
     )
+    time_zone: str = Field(
+        "Europe/Athens", description="The firm's: a timestamp in the source is read as the calendar day there."
+    )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"source.time_zone={zone!r} is not an IANA time zone")
+        return zone
 
 
 class SimulationConfig(Section):

@@ -82,11 +82,11 @@ def test_codes_are_spelt_in_one_way(far_trans: Path, tmp_path: Path) -> None:
         ("A1", "mass", "income", False, "cap_lt_30k", False, date(2019, 5, 6)),
         ("A2", "legal_entity", "balanced", True, "cap_lt_30k", True, None),
         ("A3", "legal_entity", "not_available", False, "not_available", False, None),
-        ("A4", "premium", "aggressive", True, "cap_gt_300k", True, None),
+        ("A4", "premium", None, True, None, True, None),
     ]
     assert tables["customers"].withheld == 1
     assert tables["customers"].notes == (
-        "last_questionnaire_date: 1 date after as_of 2021-06-30 set to null (look-ahead)",
+        "last_questionnaire_date: 1 date after as_of 2021-06-30 set to null (look-ahead), and the answers too",
         "last_questionnaire_date: 1 date of 2000-01-01 (not known) set to null",
     )
     assert rows(tables["assets"], "asset_name", "asset_class", "risk_class") == [
