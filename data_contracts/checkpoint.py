@@ -32,6 +32,7 @@ from data_contracts.flagged import FlaggedTable, flag_table
 from data_contracts.landing.landed import LandedTable
 from data_contracts.printable import printable
 from data_contracts.quarantine import split_rows
+from data_contracts.reconcile import with_reconciliation
 from data_contracts.released import Released, released_rows
 from data_contracts.repairs import repair_table
 from data_contracts.suites import validate_table
@@ -95,6 +96,7 @@ def check_landing(
         )
         references[table] = accepted
     verdicts = [found[table] for table in ORDER if table in found]
+    verdicts = with_reconciliation(verdicts, folders["snapshot"], context.as_of)
     write_verdicts(folders["contracts"] / "verdicts.json", verdicts)
     told(verdicts)
     raise_if_blocked(verdicts, run_dir)

@@ -51,7 +51,22 @@ def contract_page(contract: Contract) -> str:
             (_rule(rule) for rule in contract.rules),
         ),
     ]
+    lines += ["", "## Rules on the whole table", "", *(f"- {said}" for said in _whole_table(contract))]
     return "\n".join(lines) + "\n"
+
+
+def _whole_table(contract: Contract) -> Iterable[str]:
+    """What is asked of the table as a whole, and what happens where it does not hold."""
+    if contract.rows_required:
+        yield "row_count: it has rows; else the night stops"
+    if contract.freshness is not None:
+        yield f"freshness: its newest row is at most contracts.freshness_days old at as_of; else {_OUTCOMES[contract.freshness]}"
+    yield "volume_change: rows changed by at most contracts.volume_change_limit since the last publication; else the night stops"
+    yield "quarantine_share: at most contracts.quarantine_limits of its rows are set aside; else the night stops"
+    yield (
+        "schema_new_column, schema_missing_column, schema_renamed_column, schema_retyped_column: its source has the columns of "
+        "the last publication, under the contract's names; else the table is marked"
+    )
 
 
 def index_page(contracts: Mapping[str, Contract]) -> str:

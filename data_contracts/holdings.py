@@ -25,7 +25,8 @@ from data_contracts.transactions import last_possible_date
 
 # agree: same units, or closed on one side and zero or absent on the other. units_unknown: the trades do not say.
 # units_differ: both positive or known, but different. only_derived / only_delivered: open on that side only.
-KINDS: Final = ("agree", "units_unknown", "units_differ", "only_derived", "only_delivered")
+# opening_position: delivered and never traded up to that day, so brought forward from before the first trade.
+KINDS: Final = ("agree", "units_unknown", "units_differ", "only_derived", "only_delivered", "opening_position")
 
 COLUMNS = (
     Column(c.CUSTOMER_ID, pl.String(), "whose position", examples=("ann", "bob")),
@@ -202,6 +203,8 @@ def reconcile_holdings(derived: pl.LazyFrame | pl.DataFrame, delivered: pl.LazyF
         .then(pl.lit("agree"))
         .when(theirs.abs() <= tolerance)
         .then(pl.lit("only_derived"))
+        .when(~traded)
+        .then(pl.lit("opening_position"))
         .when(mine == 0.0)
         .then(pl.lit("only_delivered"))
         .otherwise(pl.lit("units_differ"))

@@ -95,6 +95,38 @@ def check(
         raise typer.Exit(1)
 
 
+@contracts.command()
+def reconcile(
+    run: Annotated[str | None, typer.Option("--run", help="Run id; by default the newest published one.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Pairs printed, the largest differences first.")] = 40,
+    home: Annotated[Path, typer.Option(envvar="NIGHTFOLIO_HOME", help="Where runs are found.")] = Path("nightfolio_home"),
+) -> None:
+    """List by customer and asset where a run's delivered holdings differ from the sum of trades."""
+    import polars as pl
+
+    from data_contracts.holdings import reconciliation_counts
+    from data_contracts.reconcile import differences
+    from flows.run_store import RunStore
+
+    folder = RunStore(home, write=False).find(run)
+    path = folder / "snapshot" / "reconciliation.parquet"
+    if not path.exists():
+        raise RunNotFound(f"run {folder.name} has no reconciliation", remedy="its source delivers no holdings to compare with")
+    pairs = pl.read_parquet(path)
+    counted = ", ".join(f"{kind.replace('_', ' ')} {number:,}" for kind, number in reconciliation_counts(pairs).items())
+    console.print(f"run {folder.name}, pairs of customer and asset: {counted}", soft_wrap=True)
+    listed = _table("<customer", "<asset", "from trades", "delivered", "difference", "<finding")
+    found = differences(pairs)
+    for row in found.head(limit).iter_rows(named=True):
+        numbers = (
+            "" if row[name] is None else f"{row[name]:,.6g}" for name in ("derived_units", "delivered_units", "difference")
+        )
+        listed.add_row(escape(row["customer_id"]), escape(row["asset_id"]), *numbers, row["kind"].replace("_", " "))
+    console.print(listed if found.height else "the two sides contradict each other nowhere")
+    if found.height > limit:
+        console.print(f"and {found.height - limit:,} more in {path}", soft_wrap=True)
+
+
 def print_verdicts(verdicts: list[TableVerdict]) -> None:
     """Rows of every table, then every rule that found something, with examples and notes."""
     tables = _table("<table", "version", "landed", "withheld", "read", "accepted", "quarantined", "<outcome")

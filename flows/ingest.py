@@ -11,7 +11,7 @@ import polars as pl
 
 from data_contracts.checkpoint import CheckContext, check_landing
 from data_contracts.errors import ContractBlocked, LandingError, StorageError
-from data_contracts.holdings import derive_holdings, reconcile_at
+from data_contracts.holdings import derive_holdings
 from data_contracts.landing import LandedTable, SourceFile, read_landing
 from data_contracts.releases import read_releases, releases_file
 from data_contracts.simulate import MarketSettings, simulate_market
@@ -125,6 +125,3 @@ def _derive_holdings(snapshot: Path, as_of: date) -> None:
         as_of,
     ).collect()
     derived.write_parquet(snapshot / "holdings.parquet")
-    if has_delivered:
-        _, differences = reconcile_at(snapshot / "transactions.parquet", snapshot / "prices.parquet", delivered, as_of)
-        differences.write_parquet(snapshot / "reconciliation.parquet")

@@ -42,8 +42,9 @@ def show(
     folder = RunStore(home, write=False).find(run)
     console.print(f"run {folder.name}")
     for name, rows in _tables(folder, table, "repairs_" if repairs else ""):
-        broke = pl.col("repair_id") == rule if repairs else pl.col(c.RULE_IDS).list.contains(rule)
-        chosen = rows if rule is None else rows.filter(broke)
+        chosen = rows
+        if rule is not None:
+            chosen = rows.filter(pl.col("repair_id") == rule if repairs else pl.col(c.RULE_IDS).list.contains(rule))
         if chosen.is_empty():
             continue
         console.print(f"\n[bold]{name}[/]: {chosen.height:,} rows" + (f", the first {limit}" if chosen.height > limit else ""))

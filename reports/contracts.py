@@ -31,6 +31,9 @@ class TableSummary:
     rules: tuple[Mapping[str, Any], ...]
     """Worst outcome first, then by rule id."""
 
+    contract_sha256: str = ""
+    """Hash of what the contract says, so that one version is one text."""
+
     notes: tuple[str, ...] = ()
     """What the check did that a reader should know, e.g. which rows it took for what."""
 
@@ -70,5 +73,6 @@ def _summary(verdict: Mapping[str, Any]) -> TableSummary:
         quarantined=verdict["quarantined"],
         outcome=rules[0]["outcome"] if rules else "pass",
         rules=rules,
+        contract_sha256=str(verdict.get("contract_sha256", "")),
         notes=tuple(verdict.get("notes", ())),
     )

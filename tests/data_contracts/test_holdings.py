@@ -159,7 +159,7 @@ def test_reconciliation_names_every_difference(tmp_path: Path) -> None:
     assert when == day(3, 1)
     assert frame.select("asset_id", "difference", "kind").rows() == [
         ("extra", 3.0, "only_derived"),
-        ("missing", -6.0, "only_delivered"),
+        ("missing", -6.0, "opening_position"),
         ("other", -2.5, "units_differ"),
         ("same", 0.0, "agree"),
         ("sold", 0.0, "agree"),
@@ -171,7 +171,8 @@ def test_reconciliation_names_every_difference(tmp_path: Path) -> None:
         "units_unknown": 1,
         "units_differ": 1,
         "only_derived": 1,
-        "only_delivered": 1,
+        "only_delivered": 0,
+        "opening_position": 1,
     }
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from data_contracts import checkpoint
 from data_contracts.checkpoint import CONTRACTS, check_table
@@ -14,6 +16,7 @@ from data_contracts.contract import AS_OF, ROW, CheckContext, Contract, Example,
 from data_contracts.landing.landed import LandedTable
 from data_contracts.samples import SAMPLE_AS_OF, example_table
 from data_contracts.verdicts import TableVerdict
+from tests.data_contracts.strategies import rows_around
 
 RULES = [(contract, rule) for contract in CONTRACTS.values() for rule in contract.rules]
 REPAIRS = [(contract, repair) for contract in CONTRACTS.values() for repair in contract.repairs]
@@ -215,6 +218,30 @@ def test_a_residue_is_repaired_and_a_short_position_is_not(tmp_path: Path, known
     assert {rule.rule_id: rule.failed for rule in verdict.rules if rule.failed} == {"units_residue": 2, "holding_not_negative": 1}
     units = pl.read_parquet(tmp_path / "a.parquet").sort("units")["units"].to_list()
     assert [str(value) for value in units] == ["-0.5", "0.0", "0.0"]
+
+
+@pytest.mark.parametrize("table", ["assets", "prices", "transactions"])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_rows_are_conserved_and_accepted_ones_keep_every_rule(
+    table: str, data: st.DataObject, known: CheckContext, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever mixture of rows around the contract's edges lands, what is accepted would be accepted again, whole."""
+    contract = CONTRACTS[table]
+    example = tuple(data.draw(rows_around(contract)))
+    folder = tmp_path_factory.mktemp(table)
+    verdict = checked(table, example, folder / "once", known)
+    assert verdict.read == len(example) == verdict.accepted + verdict.quarantined
+    accepted = pl.read_parquet(folder / "once" / "a.parquet")
+    quarantined = pl.read_parquet(folder / "once" / "q.parquet")
+    assert sorted([*accepted["_source_row"], *quarantined["_source_row"]]) == list(range(1, len(example) + 1))
+    assert quarantined["rule_ids"].list.len().min() != 0
+    setting_aside = [rule for rule in contract.rules if rule.severity != "warn" and rule.bad is not None]
+    kept = accepted.with_columns(pl.lit(known.as_of).alias(AS_OF), pl.lit([], dtype=pl.List(pl.String)).alias("_type_errors"))
+    for rule in setting_aside:
+        assert rule.bad is not None
+        assert kept.filter(rule.bad.fill_null(False)).is_empty(), rule.rule_id
+    assert not accepted.select(contract.key).is_duplicated().any() or table == "transactions"
 
 
 def test_two_repairs_of_a_column_are_refused() -> None:

@@ -1,0 +1,137 @@
+"""`nightfolio contracts` and `nightfolio quarantine` on a landing folder made from the contracts' own samples."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner, Result
+
+from data_contracts.checkpoint import CONTRACTS
+from data_contracts.errors import ConfigError, RunNotFound
+from data_contracts.releases import read_releases, releases_file
+from data_contracts.samples import SAMPLE_AS_OF, sample_tables, write_samples
+from flows.cli import app
+
+RUN = "2021-06-30-01"
+
+
+def nightfolio(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def spoilt(folder: Path) -> tuple[Path, str]:
+    """The samples with one close ten times too high; and that row as FILE:ROW."""
+    tables = sample_tables()
+    closes = tables["prices"].with_row_index("row", offset=1)
+    chosen = closes.filter(pl.col("asset_id") == closes["asset_id"][0], pl.col("date") == SAMPLE_AS_OF - timedelta(days=9))
+    (number,) = chosen["row"]
+    high = pl.when(pl.col("row") == number).then(pl.col("close") * 10).otherwise("close")
+    write_samples(folder, tables | {"prices": closes.with_columns(high).drop("row")}, csv=True)
+    return folder, f"prices.csv:{number}"
+
+
+def check(source: Path, home: Path, *more: object) -> Result:
+    return nightfolio("contracts", "check", "--source", source, "--as-of", SAMPLE_AS_OF, "--home", home, *more)
+
+
+def test_a_row_is_shown_released_and_then_accepted(tmp_path: Path) -> None:
+    (source, place), home = spoilt(tmp_path / "source"), tmp_path / "home"
+    out = home / "failed" / RUN  # what is kept has the shape of a run
+    first = check(source, home, "--out", out)
+    assert first.exit_code == 0, first.output
+    assert f"nightfolio {source} as of 2021-06-30" in first.stdout
+    assert "price_outlier" in first.stdout
+    assert "10 times above" in first.stdout or "9.9" in first.stdout or "times above" in first.stdout
+    shown = nightfolio("quarantine", "show", "--home", home, "--run", RUN, "--table", "prices", "--rule", "price_outlier")
+    assert f"{place}  [price_outlier] broken: no close jumps and reverts" in shown.stdout
+    assert "prices: 1 rows" in shown.stdout
+    release = ("quarantine", "release", "--home", home, "--run", RUN, "--table", "prices", "--rows", place)
+    done = nightfolio(*release, "--by", "M. Steward", "--reason", "an auction")
+    assert done.exit_code == 0, done.output
+    (kept,) = read_releases(releases_file(home))
+    assert (kept.by, kept.reason, kept.rule_ids, f"{kept.file}:{kept.row}") == (
+        "M. Steward",
+        "an auction",
+        ("price_outlier",),
+        place,
+    )
+    again = check(source, home)
+    assert "released by M. Steward: an auction (1 row, price_outlier)" in again.stdout
+    # Another home knows nothing of it.
+    assert "released by" not in check(source, tmp_path / "other").stdout
+
+
+def test_what_would_stop_the_night_exits_with_1(tmp_path: Path) -> None:
+    source = write_samples(tmp_path / "source")
+    assert check(source, tmp_path / "home").exit_code == 0
+    late = nightfolio("contracts", "check", "--source", source, "--as-of", "2021-08-30", "--home", tmp_path)
+    assert late.exit_code == 1
+    assert "would stop the night" in late.stdout
+    assert "prices (prices.parquet): the newest row is" in late.stdout
+    assert not (tmp_path / "home").exists()  # nothing is left where nothing was to be kept
+
+
+def test_a_release_is_refused_without_a_reason_without_the_row_and_for_a_firm_rule(tmp_path: Path) -> None:
+    (source, place), home = spoilt(tmp_path / "source"), tmp_path / "home"
+    with (source / "prices.csv").open("a", encoding="utf-8") as file:
+        file.write("GB0002634946,2021-06-28,-5.0\n")
+    check(source, home, "--out", home / "failed" / RUN)
+    release = ("quarantine", "release", "--home", home, "--run", RUN, "--table", "prices", "--by", "S")
+
+    def refused(*more: str) -> str:
+        error = nightfolio(*release, *more).exception
+        assert isinstance(error, ConfigError)
+        return error.message
+
+    assert refused("--rows", place, "--reason", " ") == "a release needs a name and a reason"
+    assert refused("--rows", "prices.csv:99999", "--reason", "r") == "no quarantined rows of prices are at 'prices.csv:99999'"
+    last = pl.read_csv(source / "prices.csv").height
+    assert "which nobody may release: later steps rely on it" in refused("--rows", f"prices.csv:{last}", "--reason", "r")
+    assert "which nobody may release" in refused("--rows", f"{place},prices.csv:{last}", "--reason", "r")
+    assert read_releases(releases_file(home)) == (), "all rows or none"
+
+
+def test_repairs_are_shown(tmp_path: Path) -> None:
+    tables = sample_tables()
+    customers = tables["customers"].with_columns(pl.col("risk_level").str.to_titlecase())
+    source, home = write_samples(tmp_path / "source", tables | {"customers": customers}), tmp_path / "home"
+    check(source, home, "--out", home / "failed" / RUN)
+    shown = nightfolio("quarantine", "show", "--home", home, "--run", RUN, "--repairs").stdout
+    assert "[risk_level_spelling] risk_level: 'Income' became 'income'" in shown
+
+
+def test_contracts_are_shown_and_written_as_pages(tmp_path: Path) -> None:
+    overview = nightfolio("contracts", "show").stdout
+    page = nightfolio("contracts", "show", "prices").stdout
+    for name, contract in CONTRACTS.items():
+        assert name in overview
+        assert contract.sha256[:16] in overview
+    for rule in CONTRACTS["prices"].rules:
+        assert rule.rule_id in page
+        assert rule.remedy in page
+    assert isinstance(nightfolio("contracts", "show", "trades").exception, RunNotFound)
+    assert nightfolio("contracts", "docs", "--out", tmp_path / "docs").exit_code == 0
+    assert {path.stem for path in (tmp_path / "docs").iterdir()} == {"index", *CONTRACTS}
+    assert (tmp_path / "docs" / "prices.md").read_text(encoding="utf-8").strip() == page.strip()
+
+
+@pytest.mark.parametrize("missing", ["reconciliation", "run"])
+def test_a_reconciliation_that_is_not_there(missing: str, tmp_path: Path) -> None:
+    if missing == "reconciliation":
+        (tmp_path / "failed" / RUN).mkdir(parents=True)
+    error = nightfolio("contracts", "reconcile", "--home", tmp_path, "--run", RUN).exception
+    assert isinstance(error, RunNotFound)
+
+
+def test_the_reconciliation_is_listed_by_customer_and_asset(tmp_path: Path) -> None:
+    tables = sample_tables()
+    stated = tables["delivered_holdings"].with_columns(units=pl.when(pl.int_range(pl.len()) == 0).then(999.0).otherwise("units"))
+    source, home = write_samples(tmp_path / "source", tables | {"delivered_holdings": stated}), tmp_path / "home"
+    check(source, home, "--out", home / "failed" / RUN)
+    shown = nightfolio("contracts", "reconcile", "--home", home, "--run", RUN).stdout
+    assert "units differ 1" in shown
+    assert stated["customer_id"][0] in shown
+    assert "999" in shown
