@@ -177,7 +177,8 @@ class Repair:
     """A documented change of one column, made and counted before any rule is asked.
 
     ``when`` is true where the value is changed, ``value`` what it becomes. Only what has one possible meaning is
-    repaired; whatever is doubtful is for the rules. ``breaks`` and ``keeps`` as in a rule.
+    repaired; whatever is doubtful is for the rules. ``suspect`` is true wherever ``when`` is and cheap to ask of every
+    row, since most tables need no repair; None: ``when`` is cheap itself. ``breaks`` and ``keeps`` as in a rule.
     """
 
     repair_id: str
@@ -186,6 +187,7 @@ class Repair:
     when: pl.Expr
     value: pl.Expr
     remedy: str
+    suspect: pl.Expr | None = None
     breaks: Example = ()
     keeps: Example = ()
 

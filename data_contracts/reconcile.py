@@ -23,11 +23,11 @@ def with_reconciliation(verdicts: list[TableVerdict], snapshot: Path, as_of: dat
 
     Nothing changes where the source states no holdings, or trades or closes are not among the accepted tables.
     """
-    paths = [snapshot / f"{name}.parquet" for name in ("transactions", "prices", "delivered_holdings")]
+    trades, closes, delivered = (snapshot / f"{name}.parquet" for name in ("transactions", "prices", "delivered_holdings"))
     stated = next((verdict for verdict in verdicts if verdict.table == "delivered_holdings"), None)
-    if stated is None or not stated.accepted or not all(path.exists() for path in paths):
+    if stated is None or not stated.accepted or not all(path.exists() for path in (trades, closes, delivered)):
         return verdicts
-    day, pairs = reconcile_at(*paths, as_of)
+    day, pairs = reconcile_at(trades, closes, delivered, as_of)
     if day is None:
         return verdicts
     pairs.write_parquet(snapshot / "reconciliation.parquet")

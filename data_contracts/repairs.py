@@ -6,7 +6,7 @@ row is an accepted or a quarantined row like any other, so rows are conserved as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +50,7 @@ def code_spelt(column: str, codes: Sequence[str]) -> Repair:
         description=f"{column} in capitals, with blanks or hyphens is spelt as the contract spells it",
         column=column,
         when=~pl.col(column).is_in(list(codes)) & value.is_in(list(codes)),
+        suspect=~pl.col(column).is_in(list(codes)),
         value=value,
         remedy=f"export {column} as one of: {', '.join(codes)}",
         breaks=({column: f" {codes[0].title()} "},),
@@ -64,6 +65,7 @@ def isin_capitals() -> Repair:
         repair_id="isin_spelling",
         description="an ISIN is spelt in capitals and without surrounding blanks",
         column=c.ASSET_ID,
+        suspect=pl.col(c.ASSET_ID).str.contains(r"[a-z\s]"),
         when=pl.col(c.ASSET_ID).str.contains(r"[a-z\s]") & value.str.contains(r"^[A-Z]{2}[A-Z0-9]{9}[0-9]$"),
         value=value,
         remedy="export ISINs in capitals",
@@ -99,8 +101,11 @@ def repair_table(
     """
     if not contract.repairs:
         return table, ()
-    counts = table.select(r.when.fill_null(False).sum().alias(r.repair_id) for r in contract.repairs).collect(engine="streaming")
-    needed = [repair for repair in contract.repairs if counts[repair.repair_id][0]]
+    counts = _count(table, {r.repair_id: r.when if r.suspect is None else r.suspect for r in contract.repairs})
+    for r in contract.repairs:
+        if r.suspect is not None and counts[r.repair_id]:
+            counts |= _count(table.filter(r.suspect), {r.repair_id: r.when})
+    needed = [repair for repair in contract.repairs if counts[repair.repair_id]]
     path.unlink(missing_ok=True)
     if needed:
         write_parquet(pl.concat([_changes(table, repair) for repair in needed]), path)
@@ -108,8 +113,14 @@ def repair_table(
             pl.when(r.when.fill_null(False)).then(r.value).otherwise(pl.col(r.column)).alias(r.column) for r in needed
         )
     made = pl.scan_parquet(path) if needed else pl.LazyFrame()
-    verdicts = (_verdict(contract.table, said, r, int(counts[r.repair_id][0]), checked, made) for r in contract.repairs)
+    verdicts = (_verdict(contract.table, said, r, counts[r.repair_id], checked, made) for r in contract.repairs)
     return table, tuple(verdicts)
+
+
+def _count(table: pl.LazyFrame, marks: Mapping[str, pl.Expr]) -> dict[str, int]:
+    """In how many rows each of the expressions is true."""
+    sums = (mark.fill_null(False).sum().cast(pl.Int64).alias(name) for name, mark in marks.items())
+    return {name: int(count) for name, count in table.select(sums).collect(engine="streaming").row(0, named=True).items()}
 
 
 def _changes(table: pl.LazyFrame, repair: Repair) -> pl.LazyFrame:

@@ -7,7 +7,7 @@ one that needs every trade of a pair in order takes the customers in parts, so t
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -113,6 +113,7 @@ def sold_beyond_holdings(residue: float) -> Search:
     return search
 
 
+_POSITIONS: Final = ("_stated", "_first_stated")
 _STATED: Final = {c.CUSTOMER_ID: pl.String, c.ASSET_ID: pl.String, c.AS_OF_DATE: pl.Date, c.UNITS: pl.Float64}
 
 
@@ -142,24 +143,31 @@ def _part_of_pairs(rows: pl.LazyFrame, context: CheckContext, part: int, parts: 
 
 def _oversold(trades: pl.LazyFrame, statements: pl.LazyFrame, residue: float) -> pl.DataFrame:
     """ROW of the first sale of each pair below what it held then, from its last statement or its opening position."""
-    dated = statements.sort("_day")
+    dated = statements.sort("_day").collect()
     first = dated.unique("_pair", keep="first", maintain_order=True).select("_pair", pl.col("_stated").alias("_first_stated"))
-    marked = (
-        trades.sort(c.DATE)
-        .join_asof(dated, left_on=c.DATE, right_on="_day", by="_pair", allow_exact_matches=False, check_sortedness=False)
-        .join(first, on="_pair", how="left")
-    )
     # Of one day buys come first: the source does not say in which order a day's trades were made.
-    ordered = marked.sort("_pair", c.DATE, "_signed", descending=[False, False, True], nulls_last=False)
-    since = ["_pair", "_day"]  # trades between two statements
+    order: dict[str, Any] = {"descending": [False, False, True], "nulls_last": False}
+    frame = trades.collect(engine="streaming")
+    if dated.is_empty():
+        nothing = [pl.lit(None, dtype=pl.Date).alias("_day"), *(pl.lit(None, dtype=pl.Float64).alias(n) for n in _POSITIONS)]
+        ordered = frame.sort("_pair", c.DATE, "_signed", **order).with_columns(nothing)
+    else:
+        known = frame.sort(c.DATE).join_asof(
+            dated, left_on=c.DATE, right_on="_day", by="_pair", allow_exact_matches=False, check_sortedness=False
+        )
+        ordered = known.join(first, on="_pair", how="left").sort("_pair", c.DATE, "_signed", **order)
+    # Rows lie pair by pair, and of a pair statement by statement: a change of either begins a run.
+    run = (pl.col("_pair").ne_missing(pl.col("_pair").shift()) | pl.col("_day").ne_missing(pl.col("_day").shift())).cum_sum()
     unknown, signed = pl.col("_signed").is_null(), pl.col("_signed")
-    moved = ordered.with_columns(
-        signed.fill_null(0.0).cum_sum().over(since).alias("_net"),
-        signed.sum().over(since).alias("_all"),
-        signed.abs().sum().over(since).alias("_turnover"),
-        unknown.cum_max().over(since).alias("_unknown"),
-        unknown.any().over(since).alias("_any_unknown"),
+    moved = ordered.with_columns(run.alias("_run")).with_columns(
+        signed.fill_null(0.0).cum_sum().over("_run").alias("_net"),
+        unknown.cum_max().over("_run").alias("_unknown"),
     )
+    if not dated.is_empty():
+        whole = moved.group_by("_run").agg(signed.sum().alias("_all"), unknown.any().alias("_any_unknown"))
+        moved = moved.join(whole, on="_run", how="left", maintain_order="left")
+    else:
+        moved = moved.with_columns(pl.lit(0.0).alias("_all"), pl.lit(False).alias("_any_unknown"))
     brought = pl.when(~pl.col("_any_unknown")).then(pl.max_horizontal(pl.col("_first_stated") - pl.col("_all"), 0.0))
     opening = (
         pl.when(pl.col("_day").is_not_null())
@@ -168,9 +176,9 @@ def _oversold(trades: pl.LazyFrame, statements: pl.LazyFrame, residue: float) ->
         .then(0.0)
         .otherwise(brought)
     )
-    tolerance = pl.max_horizontal(pl.lit(residue), 1e-9 * pl.col("_turnover"))
+    tolerance = pl.max_horizontal(pl.lit(residue), 1e-9 * signed.abs())
     below = (signed < 0) & ~pl.col("_unknown") & (opening + pl.col("_net") < -tolerance)
-    return moved.filter(below.fill_null(False)).unique("_pair", keep="first", maintain_order=True).select(ROW).collect()
+    return moved.filter(below.fill_null(False)).unique("_pair", keep="first", maintain_order=True).select(ROW)
 
 
 def brought_forward(times: float, least: int) -> Search:

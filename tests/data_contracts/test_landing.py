@@ -258,8 +258,12 @@ def test_replay_empties_questionnaires_that_look_ahead(source: Path, tmp_path: P
         encoding="utf-8",
     )
     landed = read_landing("nightfolio", source, tmp_path / "landed", AS_OF, "withhold")["customers"]
-    assert landed.notes == ("last_questionnaire_date: 1 date after as_of 2021-06-30 set to null (look-ahead)",)
-    assert pl.read_parquet(landed.path)["last_questionnaire_date"].to_list() == [None, date(2021, 6, 15)]
+    assert landed.notes == (
+        "last_questionnaire_date: 1 date after as_of 2021-06-30 set to null (look-ahead), and the answers too",
+    )
+    frame = pl.read_parquet(landed.path)
+    assert frame["last_questionnaire_date"].to_list() == [None, date(2021, 6, 15)]
+    assert frame["risk_level"].to_list() == [None, "income"]  # what that questionnaire answered is not known either
 
 
 def test_landed_rows_are_conserved() -> None:
