@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from data_contracts.errors import ConfigError, NightfolioError
-from flows import show_runs
+from flows import show_explanation, show_runs
 from flows.bench.commands import bench
 from flows.config import RunConfig, load_config, parse_setting, preset_names
 from flows.contract_commands import contracts
@@ -161,12 +161,14 @@ def evaluate(
 
 @app.command()
 def explain(
-    customer: Annotated[str, typer.Argument(help="Customer id as in the source.")],
+    customer: Annotated[str, typer.Argument(help="Customer id as in the source, or the pseudonym of the evidence.")],
     run: Run = None,
     home: Home = DEFAULT_HOME,
+    picture: Annotated[Path | None, typer.Option(help="Also write it as a picture that stands alone: FILE.svg or .html.")] = None,
 ) -> None:
     """Say what a customer was recommended, why, and what was held back by which rule."""
-    show_runs.print_explanation(console, RunStore(home, write=False).find(run), customer)
+    store = RunStore(home, write=False)
+    show_explanation.print_explanation(console, store.find(run), customer, home=store.home, picture=picture)
 
 
 @app.command()

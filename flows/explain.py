@@ -19,15 +19,20 @@ from numpy.typing import NDArray
 from flows.config import RunConfig
 from flows.learn import model_spec
 from flows.sentences import Method
+from lightning_modules.attention_detail import attention_detail
 from lightning_modules.cluster_bootstrap import erasure_verdict
 from lightning_modules.faithfulness import FAITHFULNESS_SCHEMA, LEAVE_ONE_OUT, Proof, prove
 from lightning_modules.family import FAMILY, events_read
 from lightning_modules.feature_explanations import feature_attention_table, feature_faithfulness
 from lightning_modules.histories import Histories
 from lightning_modules.importance import IMPORTANCE_SCHEMA, leave_one_out_table, weights_table
-from lightning_modules.ranker import FeatureRanker, Ranker
+from lightning_modules.ranker import FeatureRanker, HeadedRanker, Ranker
 
 Ints = NDArray[np.int64]
+PICTURED = 24
+"""Customers whose attention is pictured by layer, head and regime."""
+PICTURED_EVENTS = (3, 12)
+"""Fewer purchases show nothing, more do not fit a line."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ def explain(
     - ``leave_one_out.parquet``, where that is the published explanation;
     - ``faithfulness.parquet`` (:data:`lightning_modules.faithfulness.FAITHFULNESS_SCHEMA`) and ``faithfulness.json``: the
       verdict on the published method, those on each method, and the protocol;
+    - ``attention_detail.parquet`` and ``attention_detail.json``, where the weights have layers and heads: a few customers';
     - ``features.parquet`` and ``feature_faithfulness.json``, where the model says which features spoke.
     """
     kind = config.recommend.model
@@ -69,6 +75,8 @@ def explain(
     verdict = _verdict(config, proof, method, own)
     (out / "faithfulness.json").write_text(json.dumps(verdict, indent=2), encoding="utf-8")
     pq.write_table(FAITHFULNESS_SCHEMA.empty_table() if proof is None else proof.table, out / "faithfulness.parquet")
+    if isinstance(model, HeadedRanker) and len(who):
+        _detail(config, histories, model, who, candidates, out)
     features = _features(config, histories, model, top, out) if isinstance(model, FeatureRanker) else None
     frame = pl.from_arrow(weights)
     assert isinstance(frame, pl.DataFrame)
@@ -119,6 +127,18 @@ def _verdict(config: RunConfig, proof: Proof | None, method: Method, own: Method
         "changed_weights": proof.changed_over
         or f"not applicable: {config.recommend.model} scores without attention weights, so there is nothing to shuffle",
     }
+
+
+def _detail(config: RunConfig, histories: Histories, model: HeadedRanker, who: Ints, candidates: Ints, out: Path) -> None:
+    """A seeded sample of customers, of those with a history that a picture can show where there are any."""
+    lengths = histories.lengths.numpy()[who]
+    fitting = np.flatnonzero((lengths >= PICTURED_EVENTS[0]) & (lengths <= PICTURED_EVENTS[1]))
+    pool = fitting if len(fitting) else np.arange(len(who))
+    chosen = np.sort(np.random.default_rng(config.seed).choice(pool, min(PICTURED, len(pool)), replace=False))
+    read = events_read(model_spec(config, config.recommend.model))
+    table, regimes = attention_detail(model, histories, who[chosen], candidates[chosen], read)
+    pq.write_table(table, out / "attention_detail.parquet")
+    (out / "attention_detail.json").write_text(json.dumps({"regimes": regimes}, indent=2), encoding="utf-8")
 
 
 def _features(config: RunConfig, histories: Histories, model: FeatureRanker, top: pl.DataFrame, out: Path) -> pl.DataFrame:

@@ -16,7 +16,6 @@ from data_contracts.errors import RunNotFound
 from flows.records import tell
 from flows.resume import COMMANDS, kind_of
 from flows.run_store import RunStore
-from flows.suitability import RULES
 from reports import sufficiency
 from reports.ranking import POPULARITY
 
@@ -221,48 +220,6 @@ def _print_contracts(console: Console, run: Path) -> None:
         table.add_row(verdict["table"], *counts, caught)
     console.print(table)
     console.print()
-
-
-def print_explanation(console: Console, run: Path, customer: str) -> None:
-    """Recommendations of one customer with their reasons, and how many candidates each rule removed."""
-    path = run / "recommendations.parquet"
-    if not path.exists():
-        raise RunNotFound(f"run {run.name} published no recommendations", remedy="`nightfolio runs` lists runs that did")
-    known = (
-        pl.scan_parquet(run / "histories" / "present" / "customers.parquet").filter(pl.col("customer_id") == customer).collect()
-    )
-    if known.is_empty():
-        raise RunNotFound(
-            f"run {run.name} knows no customer {customer!r}",
-            remedy="use the identifier of the source's customers table",
-        )
-    profile = known.row(0, named=True)
-    predicted = " (predicted)" if profile["risk_predicted"] else ""
-    console.print(
-        f"[bold]{escape(customer)}[/]  {profile['customer_type']}, "
-        f"profile {profile['risk_level']}{predicted}, {profile['n_buys']} buys up to as_of"
-    )
-    rows = pl.scan_parquet(path).filter(pl.col("customer_id") == customer).sort("rank").collect()
-    if rows.is_empty():
-        console.print(
-            "no candidate was eligible" if profile["has_profile"] else f"nothing offered: {RULES['no_profile']} (no_profile)"
-        )
-    for row in rows.iter_rows(named=True):
-        console.print(
-            f"\n[bold]{row['rank']:>2}. {escape(row['asset_name'])}[/]  "
-            f"{row['asset_id']}  score {row['score']:.3f}  risk class {row['asset_risk']}  {row['model_id']}"
-        )
-        console.print(f"    {escape(row['reason'])}", soft_wrap=True)
-        for asset, weight in zip(row["reason_assets"] or [], row["reason_weights"] or [], strict=True):
-            console.print(f"    {asset:<14} {'█' * round(weight * 40)} {weight:.2f}")
-    console.print(f"\nexplanation: {rows['explanation'][0]}" if rows.height else "")
-    folder = run / "recommendations"
-    removed = pl.scan_parquet(folder / "exclusions.parquet").filter(pl.col("customer_id") == customer).select("rule_id").collect()
-    everyone = pl.read_parquet(folder / "asset_exclusions.parquet", columns=["rule_id"])
-    for rule, sentence in RULES.items():
-        n = int((removed["rule_id"].cast(pl.String) == rule).sum()) + int((everyone["rule_id"] == rule).sum())
-        if n:
-            console.print(f"{n:>6} candidates removed: {sentence} ({rule})")
 
 
 def print_settings(console: Console, model: type[BaseModel], prefix: str = "") -> None:

@@ -167,24 +167,21 @@ class SignalAttention(nn.Module):
 
     def feature_attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
         """[B, K, F], each kind of signal's share of what speaks in favour of a candidate; 0 where none does."""
-        parts = self._by_feature(batch).gather(
-            1, (candidates - 1).clamp_min(0)[..., None].expand(-1, -1, len(self.feature_names))
-        )
-        return shares(parts)
+        return shares(self._by_feature(batch, candidates))
 
     def score_without(self, batch: HistoryBatch, items: Tensor, features: Tensor) -> Tensor:
         """[B, N] where for customer b the signals ``features[b]`` say of item ``items[b]`` what they say of the average one."""
         scores = self.score(batch)
         row = torch.arange(len(items), device=items.device)
-        scores[row, items - 1] -= self._by_feature(batch)[row, items - 1, features]
+        scores[row, items - 1] -= self._by_feature(batch, items[:, None])[row, 0, features]
         return scores
 
-    def _by_feature(self, batch: HistoryBatch) -> Tensor:
-        """[B, N, F], what each kind of signal adds to each item's score."""
+    def _by_feature(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
+        """[B, K, F], what each kind of signal adds to each candidate's score."""
         z, _ = self._signals(batch)
+        said = z.gather(1, (candidates - 1).clamp_min(0)[..., None].expand(-1, -1, z.shape[2]))  # [B, K, J]
         kind = torch.tensor(self._feature_of, device=z.device)
-        added = z * self._worth(batch)[:, None]
-        return added.new_zeros(*added.shape[:2], len(self.feature_names)).index_add(2, kind, added)
+        return said.new_zeros(*said.shape[:2], len(self.feature_names)).index_add(2, kind, said * self._worth(batch)[:, None])
 
     def contributions(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
         """[B, K, L]: what each holding adds to a candidate's score, 0 at padding; their sum is the score's part from holdings.

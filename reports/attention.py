@@ -13,6 +13,8 @@ from pathlib import Path
 import polars as pl
 from markupsafe import Markup
 
+from reports.attention_panels import Side, panels_figure
+from reports.attention_shades import ink, shade
 from reports.evidence import AttentionEvidence
 from reports.pages import figure, write_page, write_plotly
 from reports.text import percent, plain
@@ -81,16 +83,16 @@ def heatmap_svg(table: pl.DataFrame, *, customers: int = CUSTOMERS, places: int 
             entries.append((f"{rest.height} more", float(rest["weight"].sum())))
         for column, (holding, weight) in enumerate(entries):
             left = label + column * cell
-            ink = _ink(weight)
+            over = ink(weight)
             svg.append(
                 Markup('<g><title>{t}</title><rect x="{x}" y="{y}" width="{w}" height="{h}" rx="2" fill="{f}"/>').format(
                     t=f"{plain(customer, 60)}, {plain(holding, 120)}: {percent(weight)}",
-                    x=left, y=top, w=cell - gap, h=row - gap, f=_shade(weight),
+                    x=left, y=top, w=cell - gap, h=row - gap, f=shade(weight),
                 )
             )  # fmt: skip
             svg += [
-                _text(left + 6, top + 16, _short(holding, 19), ink, 11),
-                _text(left + 6, top + 31, percent(weight), ink, 11),
+                _text(left + 6, top + 16, _short(holding, 19), over, 11),
+                _text(left + 6, top + 31, percent(weight), over, 11),
             ]
             svg.append(Markup("</g>"))
     return Markup("").join([*svg, Markup("</svg>")])
@@ -151,33 +153,19 @@ def write_attention_page(evidence: AttentionEvidence, target: Path) -> Path:
         target,
         attention=evidence,
         chart=figure(drawing, "attention-heatmap"),
+        heads=_panels(evidence, "head"),
+        regimes=_panels(evidence, "regime"),
         weights=listed.to_dicts(),
         n_customers=len(everybody),
         shown=len(line),
     )
 
 
-def _rgb(weight: float) -> tuple[int, ...]:
-    """White-blue for 0 to deep blue for 1, darker fast at first: most weights are small."""
-    low, high = (238, 243, 248), (18, 64, 106)
-    depth = min(max(weight, 0.0), 1.0) ** 0.7
-    return tuple(round(a + (b - a) * depth) for a, b in zip(low, high, strict=True))
-
-
-def _shade(weight: float) -> str:
-    return "#" + "".join(f"{channel:02x}" for channel in _rgb(weight))
-
-
-def luminance(rgb: tuple[int, ...]) -> float:
-    """Relative luminance of an sRGB colour (WCAG 2.2, "relative luminance")."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in rgb)]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def _ink(weight: float) -> str:
-    # Black or white, whichever contrasts more: at least 4.5 to 1 on every ground.
-    ground = luminance(_rgb(weight)) + 0.05
-    return "#ffffff" if 1.05 / ground > ground / 0.05 else "#000000"
+def _panels(evidence: AttentionEvidence, side: Side) -> Markup | None:
+    if evidence.detail is None:
+        return None
+    picture = panels_figure(evidence.detail, side)
+    return None if picture is None else figure(picture, f"attention-{side}s")
 
 
 def _short(text: str, limit: int) -> str:

@@ -20,6 +20,7 @@ import polars as pl
 
 from reports.changes import Changes
 from reports.drift_columns import DriftVerdict
+from reports.faithfulness import FaithfulnessEvidence
 from reports.model_card import ModelCard
 
 Outcome = Literal["pass", "warn", "block", "not_measured", "not_applicable"]
@@ -156,27 +157,11 @@ class AttentionEvidence:
     model: str
     table: pl.DataFrame
     how: str = "Mean over heads; several trades in one asset are summed."
-
-
-@dataclass(frozen=True)
-class Faithfulness:
-    """Erasing the most attended holding against erasing a random one, paired by recommendation."""
-
-    model: str
-    n: int
-    """Recommendations compared."""
-    drop_attended: float
-    """Mean fall of the recommendation's score when the most attended holding is erased, in score units."""
-    drop_random: float
-    difference: float
-    difference_low: float
-    difference_high: float
-    """The 95 % bootstrap interval of the paired difference."""
-    share_attended_larger: float
-    """Share of recommendations where erasing the attended holding hurt more."""
-    better_than_random: bool
-    protocol: str = ""
-    """How the sample was drawn and erased."""
+    detail: pl.DataFrame | None = None
+    """By layer and head and by regime, of the same customers: ``customer, holding, layer, head, regime`` (as it is, bull, bear),
+    ``weight``; None: the model has no heads to show."""
+    regimes: str = ""
+    """How bull and bear came about, in words."""
 
 
 @dataclass(frozen=True)
@@ -247,7 +232,7 @@ class Evidence:
     removed by it), ``customers`` i64 (customers it touched)."""
 
     attention: AttentionEvidence | Absent
-    faithfulness: tuple[Faithfulness, ...] | Absent
+    faithfulness: FaithfulnessEvidence | Absent
     training: tuple[TrainingEvidence, ...] | Absent
 
     drift: tuple[DriftVerdict, ...] | Absent

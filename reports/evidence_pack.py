@@ -15,15 +15,21 @@ import polars as pl
 from markupsafe import Markup
 
 from reports.attention import heatmap_svg, write_attention_page
+from reports.attention_panels import Side, panels_svg
 from reports.changes import lists_svg
 from reports.contracts import table_summaries, write_contracts_page
 from reports.evidence import AREAS, Absent, Check, Evidence, Outcome, RankingEvidence
+from reports.faithfulness import METHODS, FaithfulnessEvidence, erasures, lone
 from reports.model_card import ModelCard
 from reports.pages import write_page
 from reports.regimes import regime_svg, spells
 from reports.sufficiency import accuracy_by_band, sentence
 from reports.training import fit_facts, write_training_page
 
+SIDES: Mapping[Side, str] = {
+    "head": "Attention of each head, the same customers and holdings in every panel",
+    "regime": "Attention in a bull market and in a bear market, the same customers and holdings side by side",
+}
 KIND_NAMES = {
     "all": "All customers",
     "customer_type": "Customer type",
@@ -67,7 +73,12 @@ def write_evidence(directory: Path, evidence: Evidence) -> Path:
         pages["model_card"] = _write_card(evidence.card, evidence.ranking, values, directory).name
     if not isinstance(evidence.attention, Absent):
         values["heatmap"] = heatmap_svg(evidence.attention.table)
+        detail = evidence.attention.detail
+        for side, label in SIDES.items():
+            values[f"{side}_panels"] = Markup("") if detail is None else panels_svg(detail, side, label)
         pages["attention"] = write_attention_page(evidence.attention, directory / "attention.html").name
+    if not isinstance(evidence.faithfulness, Absent):
+        values |= _faithfulness(evidence.faithfulness)
     values["fits"] = ()
     if not isinstance(evidence.training, Absent):
         values["fits"] = tuple(fit_facts(fit) for fit in evidence.training)
@@ -136,6 +147,19 @@ def _check(evidence: Evidence) -> None:
         models = evidence.ranking.summary["model"].unique().to_list()
         if evidence.ranking.served_model not in models:
             raise ValueError(f"served model {evidence.ranking.served_model!r} is not among {sorted(models)}")
+
+
+def _faithfulness(found: FaithfulnessEvidence) -> dict[str, Any]:
+    return {
+        "method_names": METHODS,
+        "erasures": erasures(found.table),
+        "agreement": lone(found.table, "agreement"),
+        "agreement_recent": lone(found.table, "agreement", "recent"),
+        "shuffled": lone(found.table, "shuffled weights, total variation"),
+        "shuffled_nats": lone(found.table, "shuffled weights, nats lost"),
+        "even": lone(found.table, "uniform weights, total variation"),
+        "even_nats": lone(found.table, "uniform weights, nats lost"),
+    }
 
 
 def _ranking(ranking: RankingEvidence) -> dict[str, Any]:

@@ -1,6 +1,8 @@
-"""How sample customers' attention spreads over their holdings."""
+"""How sample customers' attention spreads over their holdings: as it is, by layer and head, and in bull and bear markets."""
 
 from __future__ import annotations
+
+import json
 
 import polars as pl
 
@@ -14,47 +16,55 @@ HEATMAP_CUSTOMERS = 24
 
 
 def gather(night: Night) -> AttentionEvidence | Absent:
-    """Attention of a seeded sample of customers, of those with 3 to 12 buys where there are any."""
+    """Attention of the customers whose detail was measured (a seeded sample), else of the first ones that have any."""
     run, config = night.folder, night.config
-    attention = pl.scan_parquet(run / "recommendations" / "attention.parquet")
+    folder = run / "recommendations"
+    attention = pl.scan_parquet(folder / "attention.parquet")
+    detail = pl.read_parquet(folder / "attention_detail.parquet") if (folder / "attention_detail.parquet").exists() else None
+    known = attention.select("customer").unique().collect()["customer"].sort() if detail is None else detail["customer"].unique()
+    if known.is_empty():
+        return Absent(why_none(config))
+    chosen = known.sort().head(HEATMAP_CUSTOMERS)
     customers = (
         pl.scan_parquet(run / "histories" / "present" / "customers.parquet")
-        .select("customer_id", "n_buys")
+        .select("customer_id")
         .with_row_index("customer")
+        .with_columns(pl.col("customer").cast(pl.Int32))
+        .collect()
     )
     items = (
         pl.scan_parquet(run / "histories" / "present" / "items.parquet")
-        .select("asset_id", "asset_name")
+        .select("asset_name")
         .with_row_index("item", offset=1)
-    )
-    several = attention.select("customer").unique().collect()["customer"].sort()
-    lengths = customers.collect().filter(pl.col("n_buys").is_between(3, 12))["customer"].cast(several.dtype)
-    pool = several.filter(several.is_in(lengths.implode()))
-    pool = pool if len(pool) else several
-    if pool.is_empty():
-        return Absent(why_none(config))
-    chosen = pool.sample(min(HEATMAP_CUSTOMERS, len(pool)), seed=config.seed).sort()
-    rows = (
-        attention.filter(pl.col("customer").is_in(chosen.implode()))
-        .with_columns(pl.col("customer", "item", "candidate").cast(pl.UInt32))
-        .join(customers, on="customer")
-        .join(items, on="item")
-        .join(
-            items.select(pl.col("item").alias("candidate"), pl.col("asset_name").alias("candidate_name")),
-            on="candidate",
-        )
-        .sort("customer", "candidate", "item")
+        .with_columns(pl.col("item").cast(pl.Int32))
         .collect()
     )
-    names = pseudonyms(night.home, rows["customer_id"])
+    mine = customers.filter(pl.col("customer").is_in(chosen.implode()))
+    names = pseudonyms(night.home, mine["customer_id"])
+
+    def named(rows: pl.DataFrame) -> pl.DataFrame:
+        return (
+            rows.join(mine, on="customer", maintain_order="left")
+            .join(items, on="item", maintain_order="left")
+            .with_columns(
+                pl.col("customer_id").replace_strict(names, return_dtype=pl.String).alias("customer"),
+                pl.col("asset_name").alias("holding"),
+                pl.col("weight").cast(pl.Float64),
+            )
+        )
+
+    rows = (
+        attention.filter(pl.col("customer").is_in(chosen.implode()))
+        .sort("customer", "candidate", "item")
+        .collect()
+        .join(items.select(candidate="item", candidate_name="asset_name"), on="candidate", maintain_order="left")
+    )
+    told = folder / "attention_detail.json"
     return AttentionEvidence(
         config.recommend.model,
-        rows.select(
-            pl.col("customer_id").replace_strict(names, return_dtype=pl.String).alias("customer"),
-            pl.col("asset_name").alias("holding"),
-            pl.col("weight").cast(pl.Float64),
-            pl.col("candidate_name").alias("candidate"),
-        ),
+        named(rows).select("customer", "holding", "weight", candidate="candidate_name"),
+        detail=None if detail is None else named(detail).select("customer", "holding", "layer", "head", "regime", "weight"),
+        regimes=json.loads(told.read_text(encoding="utf-8"))["regimes"] if told.exists() else "",
     )
 
 

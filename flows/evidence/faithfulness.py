@@ -1,32 +1,58 @@
-"""Whether erasing the most attended holding hurts more than erasing a random one."""
+"""The proof of the explanations that ``recommend`` made, and on the simulated market how often they name the planted reason."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
+
+import polars as pl
 
 from flows.evidence import attention
 from flows.night import Night
-from reports.evidence import Absent, Faithfulness
+from reports.evidence import Absent
+from reports.faithfulness import FaithfulnessEvidence, MethodVerdict
 
 
-def gather(night: Night) -> tuple[Faithfulness, ...] | Absent:
-    """The proof that ``recommend`` measured."""
-    proof = json.loads((night.folder / "recommendations" / "faithfulness.json").read_text(encoding="utf-8"))
+def gather(night: Night) -> FaithfulnessEvidence | Absent:
+    """What ``faithfulness.json``, ``faithfulness.parquet`` and ``planted.json`` say."""
+    folder = night.folder / "recommendations"
+    proof = json.loads((folder / "faithfulness.json").read_text(encoding="utf-8"))
     if not proof.get("n_pairs"):
         return Absent(attention.why_none(night.config))
-    return (
-        Faithfulness(
-            model=night.config.recommend.model,
-            n=proof["n_pairs"],
-            drop_attended=proof["mean_drop_attended"],
-            drop_random=proof["mean_drop_random"],
-            difference=proof["mean_difference"],
-            difference_low=proof["ci_low"],
-            difference_high=proof["ci_high"],
-            share_attended_larger=proof["share_attended_larger"],
-            better_than_random=proof["better_than_random"],
-            protocol=f"Recommendations of {proof['n_customers']:,} served customers with at least two holdings (seeded sample), "
-            "scored again with one holding erased; the drop is in log-probability over the catalogue (nats); "
-            "95 % bootstrap over customers.",
-        ),
+    verdicts = tuple(
+        MethodVerdict(
+            method=method,
+            n=found["n_pairs"],
+            drop=found["mean_drop_attended"],
+            drop_random=found["mean_drop_random"],
+            difference=found["mean_difference"],
+            low=found["ci_low"],
+            high=found["ci_high"],
+            share_larger=found["share_attended_larger"],
+            better_than_random=found["better_than_random"],
+        )
+        for method, found in sorted(proof["methods"].items(), key=lambda entry: entry[0] != proof["method"])
     )
+    return FaithfulnessEvidence(
+        model=night.config.recommend.model,
+        published=proof["method"],
+        own=proof["weights"],
+        verdicts=verdicts,
+        table=pl.read_parquet(folder / "faithfulness.parquet"),
+        changed_weights=proof["changed_weights"],
+        planted=_planted(folder / "planted.json"),
+        protocol=f"{proof['sample_candidates']} recommendations each of {proof['n_customers']:,} served customers with at least "
+        f"two holdings (of a seeded sample of {proof['sample_customers']:,}), scored again with holdings erased; log-probability "
+        "over the catalogue, in nats; k holdings are asked of customers with more than k; 95 % bootstrap over customers. "
+        f"Leave-one-out looks at the {proof['most_holdings']} most recently bought holdings.",
+    )
+
+
+def _planted(path: Path) -> pl.DataFrame | None:
+    if not path.exists():
+        return None
+    planted = json.loads(path.read_text(encoding="utf-8"))
+    rows = pl.DataFrame([row for row in planted["rows"] if row["n_pairs"]])
+    if rows.is_empty():
+        return None
+    return rows.with_columns(definition=pl.col("what").replace_strict(planted["definitions"], return_dtype=pl.String))

@@ -13,6 +13,7 @@ from lightning_modules.fit import fit, load_ranker
 from lightning_modules.histories import Histories
 from lightning_modules.market_signals import HOLDING_SIGNALS, ITEM_SIGNALS
 from lightning_modules.popularity import popularity_scores
+from lightning_modules.ranker import FeatureRanker
 from lightning_modules.settings import ModelSpec, TrainSettings
 from lightning_modules.signal_attention import SignalAttention
 from tests.lightning_modules.small_histories import CUT_DAY, planted_market, write
@@ -92,3 +93,21 @@ def test_too_short_a_history_and_too_large_a_catalogue_say_what_to_do(tmp_path: 
     write(tmp_path / "wide", [[(1, 3)]], 2001)
     with pytest.raises(TrainingError, match="2001 are more than 2000"):
         fit(SPEC, SETTINGS, tmp_path / "wide", tmp_path / "model")
+
+
+def test_kinds_of_signals_add_up_to_the_score_and_can_be_hidden(fitted: tuple[SignalAttention, Histories, np.ndarray]) -> None:
+    model, histories, _ = fitted
+    batch, everything = histories.batch(np.arange(20)), torch.arange(1, 41).expand(20, -1)
+    assert isinstance(model, FeatureRanker)
+    assert model.feature_names[:3] == ("buyers ever", "recent buyers", "holdings")
+    with torch.no_grad():
+        score = model.score(batch)
+        parts = model._by_feature(batch, everything)
+        torch.testing.assert_close(parts.sum(-1), score, atol=1e-4, rtol=1e-4)
+        shares = model.feature_attention(batch, everything)
+        items = torch.full((20,), 7)
+        without = model.score_without(batch, items, torch.full((20,), 2))
+    assert ((shares.sum(-1) - 1).abs() < 1e-5)[(parts > 0).any(-1)].all()
+    torch.testing.assert_close(score[:, 6] - without[:, 6], parts[:, 6, 2], atol=1e-4, rtol=1e-4)
+    others = torch.arange(40) != 6
+    assert torch.equal(score[:, others], without[:, others])

@@ -13,8 +13,9 @@ import pytest
 
 from reports.evidence import Absent, AttentionEvidence, Evidence, FileFact, TrainingEvidence, Verdict
 from reports.evidence_pack import metric_name, standing, write_evidence
+from reports.faithfulness import MethodVerdict
 from reports.ranking import summarise
-from tests.reports.example import SECTIONS, evidence, lines, rule, verdict_of
+from tests.reports.example import SECTIONS, evidence, lines, proof, rule, verdict_of
 from tests.reports.test_ranking import random_models
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "rect", "polyline"}
@@ -202,11 +203,33 @@ def test_contracts_page_tells_what_to_do(tmp_path: Path) -> None:
 
 
 def test_faithfulness_that_fails_is_said_plainly(tmp_path: Path) -> None:
-    full = evidence()
-    assert not isinstance(full.faithfulness, Absent)
-    failed = replace(full.faithfulness[0], better_than_random=False)
-    assert "attention is <strong>not</strong> better than chance" in index_of(tmp_path, evidence(faithfulness=(failed,)))
+    failed = index_of(tmp_path, evidence(faithfulness=proof(better=False)))
+    assert "attention, is <strong>not</strong> better than chance" in failed
     assert "not</strong> better than chance" not in index_of(tmp_path, evidence())
+
+
+def test_an_explanation_that_took_attentions_place_says_so(tmp_path: Path) -> None:
+    verdicts = (
+        MethodVerdict("leave_one_out", 9, 1.0, 0.1, 0.9, 0.8, 1.0, 1.0, True),
+        MethodVerdict("attention", 9, 0.1, 0.1, 0, -1, 1, 0.5, False),
+    )
+    text = index_of(tmp_path, evidence(faithfulness=proof(published="leave_one_out", verdicts=verdicts)))
+    assert "the published explanation, leave-one-out importance, points at holdings that matter more than chance" in text
+    assert "The model's own weights (attention) are not published as the reason." in text
+    none = index_of(tmp_path, evidence(faithfulness=proof(published="leave_one_out", own=None, verdicts=verdicts[:1])))
+    assert "The model gives no weight to single holdings" in none
+
+
+def test_the_proof_in_numbers_and_what_was_planted(tmp_path: Path) -> None:
+    text = index_of(tmp_path, evidence())
+    assert "Kendall τ of 0.250 [+0.300, +0.500]" in text
+    assert "Shuffled and even weights: not applicable: nothing to shuffle." in text
+    assert text.count("+0.400<br>") == 4
+    row = {"what": "purchase", "definition": "it drove the purchase", "method": "attention", "n_pairs": 40, "n_customers": 30}
+    planted = pl.DataFrame([row | {"named": 0.75, "low": 0.7, "high": 0.8, "chance": 0.2, "recent": 0.5}])
+    assert 'it drove the purchase</th><td>attention</td><td class="number">40</td><td class="number">75.0 %' in index_of(
+        tmp_path, evidence(faithfulness=proof(planted=planted))
+    )
 
 
 def test_missing_columns_are_named_before_anything_is_written(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from reports import text
-from reports.attention import _ink, _rgb, heatmap_svg, luminance, mean_weights
+from reports.attention import heatmap_svg, mean_weights
+from reports.attention_shades import ink, luminance, rgb
 from reports.evidence import TrainingEvidence
 from reports.pages import script_data
 from reports.regimes import regime_svg, spells
@@ -51,8 +52,8 @@ def test_heatmap_shows_the_rest_as_one_cell() -> None:
 
 def test_ink_is_readable_on_every_shade() -> None:
     for step in range(101):
-        ground, ink = luminance(_rgb(step / 100)), 1.0 if _ink(step / 100) == "#ffffff" else 0.0
-        contrast = (max(ground, ink) + 0.05) / (min(ground, ink) + 0.05)
+        ground, over = luminance(rgb(step / 100)), 1.0 if ink(step / 100) == "#ffffff" else 0.0
+        contrast = (max(ground, over) + 0.05) / (min(ground, over) + 0.05)
         assert contrast >= 4.5, step
 
 
