@@ -24,6 +24,7 @@ from lightning_modules.cluster_bootstrap import erasure_verdict
 from lightning_modules.faithfulness import FAITHFULNESS_SCHEMA, LEAVE_ONE_OUT, Proof, prove
 from lightning_modules.family import FAMILY, events_read
 from lightning_modules.feature_explanations import feature_attention_table, feature_faithfulness
+from lightning_modules.feature_importance import feature_importance_table, left_out_verdict, read_features
 from lightning_modules.histories import Histories
 from lightning_modules.importance import IMPORTANCE_SCHEMA, leave_one_out_table, weights_table
 from lightning_modules.ranker import FeatureRanker, HeadedRanker, Ranker
@@ -44,6 +45,8 @@ class Explanation:
     features: pl.DataFrame | None
     """customer, candidate, feature, weight; None: the model does not say which features spoke."""
     faithful: bool
+    features_left_out: bool = False
+    """Whether the weights of features were found by leaving each out, and not said by the model."""
 
 
 def explain(
@@ -56,7 +59,8 @@ def explain(
     - ``faithfulness.parquet`` (:data:`lightning_modules.faithfulness.FAITHFULNESS_SCHEMA`) and ``faithfulness.json``: the
       verdict on the published method, those on each method, and the protocol;
     - ``attention_detail.parquet`` and ``attention_detail.json``, where the weights have layers and heads: a few customers';
-    - ``features.parquet`` and ``feature_faithfulness.json``, where the model says which features spoke.
+    - ``features.parquet`` and ``feature_faithfulness.json``: which features spoke, as the model itself says, or else what leaving
+      each out costs; not for a model that reads none.
     """
     kind = config.recommend.model
     member, spec = FAMILY[kind], model_spec(config, kind)
@@ -77,10 +81,11 @@ def explain(
     pq.write_table(FAITHFULNESS_SCHEMA.empty_table() if proof is None else proof.table, out / "faithfulness.parquet")
     if isinstance(model, HeadedRanker) and len(who):
         _detail(config, histories, model, who, candidates, out)
-    features = _features(config, histories, model, top, out) if isinstance(model, FeatureRanker) else None
+    features = _features(config, histories, model, top if member.serves_cold else warm, out)
     frame = pl.from_arrow(weights)
     assert isinstance(frame, pl.DataFrame)
-    return Explanation(method, frame, features, bool(verdict["better_than_random"]))
+    left_out = not isinstance(model, FeatureRanker)
+    return Explanation(method, frame, features, bool(verdict["better_than_random"]), left_out)
 
 
 def _proven(
@@ -141,14 +146,22 @@ def _detail(config: RunConfig, histories: Histories, model: HeadedRanker, who: I
     (out / "attention_detail.json").write_text(json.dumps({"regimes": regimes}, indent=2), encoding="utf-8")
 
 
-def _features(config: RunConfig, histories: Histories, model: FeatureRanker, top: pl.DataFrame, out: Path) -> pl.DataFrame:
+def _features(config: RunConfig, histories: Histories, model: Ranker, top: pl.DataFrame, out: Path) -> pl.DataFrame | None:
     read = events_read(model_spec(config, config.recommend.model))
     who, candidates = listed(top, config.recommend.k)
-    table = feature_attention_table(model, histories, who, candidates, read)
+    some = sampled(who, candidates, config.explain.sample_customers, config.explain.sample_candidates, config.seed)
+    if isinstance(model, FeatureRanker):
+        method = "attention"
+        table = feature_attention_table(model, histories, who, candidates, read)
+        proof = feature_faithfulness(model, histories, *some, config.seed, max_length=read)
+    elif read_features(model, histories):
+        method = LEAVE_ONE_OUT
+        table = feature_importance_table(model, histories, who, candidates, read)
+        proof = left_out_verdict(model, histories, *some, config.seed, max_length=read)
+    else:
+        return None
     pq.write_table(table, out / "features.parquet")
-    who, candidates = sampled(who, candidates, config.explain.sample_customers, config.explain.sample_candidates, config.seed)
-    proof = feature_faithfulness(model, histories, who, candidates, config.seed, max_length=read)
-    (out / "feature_faithfulness.json").write_text(json.dumps(proof, indent=2), encoding="utf-8")
+    (out / "feature_faithfulness.json").write_text(json.dumps({**proof, "method": method}, indent=2), encoding="utf-8")
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame

@@ -143,7 +143,9 @@ def _feature_columns(explanation: Explanation) -> pl.DataFrame:
         )
     )
     words = [
-        features_sentence([Named(name, weight) for name, weight in zip(names, weights, strict=True)])
+        features_sentence(
+            [Named(name, weight) for name, weight in zip(names, weights, strict=True)], explanation.features_left_out
+        )
         for names, weights in frame.select("reason_features", "reason_feature_weights").iter_rows()
     ]
     return frame.select(

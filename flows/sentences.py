@@ -46,9 +46,9 @@ FEATURES: Mapping[str, str] = {
     "recent buyers": "how much it is bought of late",
     "holdings": "the customer's holdings",
     "buyers ever": "how many bought it",
-    "customer_type": "what customers of the same type buy",
-    "risk_level": "what customers of the same risk profile buy",
-    "investment_capacity": "what customers of the same capacity buy",
+    "customer_type": "the customer's type",
+    "risk_level": "the customer's risk profile",
+    "investment_capacity": "the customer's investment capacity",
 }
 """Groups of features as they are called in a sentence; another one is called by its name."""
 MOST_NAMED = 3
@@ -105,10 +105,14 @@ def holdings_sentence(method: Method, named: Sequence[Named], others: int, rest:
     return whole + ("" if method == "leave_one_out" and purchases == 1 else tail)
 
 
-def features_sentence(named: Sequence[Named]) -> str:
-    """``Of what the model reads of it, its sector (34 %) and its risk (21 %) count most.``"""
+def features_sentence(named: Sequence[Named], left_out: bool) -> str:
+    """``Of what the model reads of it, its sector (34 %) and its risk (21 %) count most.``
+
+    ``left_out``: the weights are shares of the likelihood that is lost when one feature at a time is hidden.
+    """
+    lead = "When one feature at a time is hidden" if left_out else "Of what the model reads of it"
     words = [f"{FEATURES.get(one.name, one.name)} ({share(one.weight)})" for one in named]
-    return f"Of what the model reads of it, {listed(words)} {'counts' if len(words) == 1 else 'count'} most."
+    return f"{lead}, {listed(words)} {'counts' if len(words) == 1 else 'count'} most."
 
 
 def doubt(method: Method) -> str:

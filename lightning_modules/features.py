@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +41,7 @@ class StandardisedFeatures(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self._hidden: tuple[int, ...] = ()
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
 
@@ -50,8 +53,20 @@ class StandardisedFeatures(nn.Module):
             self.scale.copy_(torch.where(spread > 1e-6, 1 / spread.clamp_min(1e-6), torch.zeros_like(spread)))
 
     def forward(self, values: Tensor) -> Tensor:
-        """[..., width] raw -> [..., width] standardised."""
-        return ((values - self.mean) * self.scale).clamp(-CLIP, CLIP)
+        """[..., width] raw -> [..., width] standardised; 0, the training set's mean, where a column is hidden."""
+        standardised = ((values - self.mean) * self.scale).clamp(-CLIP, CLIP)
+        if self._hidden:
+            standardised[..., list(self._hidden)] = 0.0
+        return standardised
+
+    @contextmanager
+    def hiding(self, columns: Sequence[int]) -> Iterator[None]:
+        """Within, these columns say nothing: everybody stands at the mean."""
+        self._hidden = tuple(columns)
+        try:
+            yield
+        finally:
+            self._hidden = ()
 
 
 class ItemVectors(nn.Module):

@@ -19,7 +19,7 @@ from flows.ingest import simulated_folder
 from flows.planted import _share
 from flows.reasons import reason_columns
 from flows.recommend import recommend
-from flows.sentences import Method
+from flows.sentences import FEATURES, Method
 from tests.flows.test_sentences import spoken
 
 AS_OF = date(2024, 6, 28)
@@ -40,12 +40,18 @@ def test_every_sentence_says_what_its_row_says(run: Path) -> None:
     holdings = pl.read_parquet(run / "snapshot" / "holdings.parquet").select("customer_id", "asset_id", "status")
     status = {(customer, asset): state for customer, asset, state in holdings.iter_rows()}
     method = json.loads((run / "recommendations" / "faithfulness.json").read_text())["method"]
-    warm = 0
+    warm, featured = 0, 0
     for row in rows.iter_rows(named=True):
         read = spoken(row["reason"])
         assert len(read) == len(row["reason_assets"] or [])
         assert row["reason"].endswith(".")
         assert "  " not in row["reason"]
+        counted = re.search(r"When one feature at a time is hidden, (.+) counts? most\.$", row["reason"])
+        said = re.findall(r"(?:^|, | and )([^,(]+?) \(([^)]*)\)", counted[1]) if counted else []
+        assert [name for name, _ in said] == [FEATURES.get(name, name) for name in row["reason_features"] or []]
+        for (_, words), weight in zip(said, row["reason_feature_weights"] or [], strict=True):
+            assert says(words, weight)
+        featured += bool(said)
         if not read:
             assert row["explanation"] in ("popularity", f"{method}, better than random erasure")
             continue
@@ -64,6 +70,7 @@ def test_every_sentence_says_what_its_row_says(run: Path) -> None:
         else:
             assert sum(row["reason_weights"]) == pytest.approx(1, abs=3e-4)
     assert warm > 1500
+    assert featured > 1500
 
 
 def test_the_csv_holds_the_same_lists(run: Path) -> None:
@@ -71,7 +78,7 @@ def test_the_csv_holds_the_same_lists(run: Path) -> None:
     with (run / "recommendations.csv").open(newline="", encoding="utf-8-sig") as handle:
         for line, row in zip(csv.DictReader(handle), rows.iter_rows(named=True), strict=True):
             assert line["reason_assets"] == "; ".join(row["reason_assets"] or [])
-            assert line["reason_features"] == ""
+            assert line["reason_features"] == "; ".join(row["reason_features"] or [])
 
 
 @pytest.mark.parametrize("setting", ["attention", "leave_one_out", "auto"])

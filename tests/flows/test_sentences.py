@@ -60,10 +60,12 @@ def test_names_cannot_break_out_of_their_quotation_marks() -> None:
 
 
 def test_features_and_doubt() -> None:
-    assert features_sentence([Named("sector", 0.344), Named("momentum", 0.2)]) == (
+    assert features_sentence([Named("sector", 0.344), Named("momentum", 0.2)], left_out=False) == (
         "Of what the model reads of it, its sector (34 %) and its recent return (20 %) count most."
     )
-    assert features_sentence([Named("zeta", 1.0)]) == "Of what the model reads of it, zeta (100 %) counts most."
+    assert features_sentence([Named("zeta", 1.0)], left_out=True) == (
+        "When one feature at a time is hidden, zeta (100 %) counts most."
+    )
     assert doubt("leave_one_out") == " Leave-one-out was not shown to be better than chance as an explanation in this run."
     assert all(words for words in FEATURES.values())
 
