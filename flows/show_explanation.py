@@ -61,7 +61,7 @@ def _profile(run: Path, home: Path, customer: str) -> dict[str, Any]:
     customers = pl.read_parquet(run / "histories" / "present" / "customers.parquet")
     known = customers.filter(pl.col("customer_id") == customer)
     if known.is_empty():
-        known = customers.filter(pl.col("customer_id") == _behind(home, customers["customer_id"], customer))
+        known = customers.filter(pl.col("customer_id") == (_behind(home, customers["customer_id"], customer) or ""))
     if known.is_empty():
         raise RunNotFound(
             f"run {run.name} knows no customer {customer!r}",
