@@ -23,11 +23,16 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
-# The other SASRecs of `nightfolio bench speed`, each in an environment of its own: no part of the product needs them.
-bench-peers: .venv-peers-rectools/.ready .venv-peers-replay/.ready
+# The other SASRecs of `nightfolio bench speed` and the DuckDB of `nightfolio bench ingest`, each in an environment of its
+# own: no part of the product needs them.
+bench-peers: .venv-peers-rectools/.ready .venv-peers-replay/.ready .venv-peers-duckdb/.ready
 
 .venv-peers-rectools/.ready: PEER := rectools[torch]==0.19.0
 .venv-peers-replay/.ready: PEER := replay-rec[torch]==0.22.0
+.venv-peers-duckdb/.ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check duckdb==1.5.4
+	touch $@
 .venv-peers-%/.ready:
 	$(PYTHON) -m venv $(@D)
 	grep '^torch==' requirements.lock > $(@D)/constraints.txt

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from data_contracts import (
     assets,
@@ -30,6 +29,7 @@ from data_contracts import columns as c
 from data_contracts.contract import ROW, CheckContext, Contract, Rule
 from data_contracts.flagged import FlaggedTable, flag_table
 from data_contracts.landing.landed import LandedTable
+from data_contracts.parts import part_files, row_count
 from data_contracts.printable import printable
 from data_contracts.quarantine import split_rows
 from data_contracts.reconcile import with_reconciliation
@@ -111,7 +111,7 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
     contract = CONTRACTS[landed.table]
     for path in (accepted, quarantine, gx_json):
         path.parent.mkdir(parents=True, exist_ok=True)
-    as_landed = _with_provenance(pl.scan_parquet(landed.path), contract)
+    as_landed = landed_rows(contract, landed.path)
     repairs_path = quarantine.with_name(f"repairs_{landed.table}.parquet")
     repaired, repairs = repair_table(contract, as_landed, landed.said, landed.read, repairs_path)
     table = flag_table(contract, repaired, context)
@@ -119,12 +119,12 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
     if counts.rows != landed.read:
         raise RuntimeError(f"{contract.table}: {landed.read} rows were read, but {counts.rows} checked")
     released = released_rows(table, counts, context.releases)
-    split_rows(table, counts, accepted, quarantine, released.rows)
+    split_rows(table, counts, landed.path, accepted, quarantine, released.rows, repaired=repaired is not as_landed)
     verdicts = tuple(
         _rule_verdict(table, rule, counts.failed[rule.rule_id], released, landed, context) for rule in contract.rules
     )
     newest = None if counts.newest is None else (context.as_of - counts.newest).days
-    n_accepted, n_quarantined = (int(pq.read_metadata(path).num_rows) for path in (accepted, quarantine))
+    n_accepted, n_quarantined = row_count(accepted), row_count(quarantine)
     facts = TableFacts(landed.read, n_quarantined, newest)
     return TableVerdict(
         table=contract.table,
@@ -141,8 +141,20 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
     )
 
 
-def _with_provenance(table: pl.LazyFrame, contract: Contract) -> pl.LazyFrame:
-    """Gives a derived table the columns that say where a row came from, so that one check serves all tables."""
+def landed_rows(contract: Contract, path: Path) -> pl.LazyFrame:
+    """The landed table with every column that says where a row came from.
+
+    A part in which every field converted has no columns that say otherwise, and a derived table has none of them.
+    """
+    provenance = {
+        c.SOURCE_FILE: pl.String(),
+        c.SOURCE_ROW: pl.Int64(),
+        c.TYPE_ERRORS: pl.List(pl.String()),
+        c.RAW: pl.String(),
+    }
+    if path.is_dir():
+        return pl.scan_parquet(part_files(path), schema={**contract.schema, **provenance}, missing_columns="insert")
+    table = pl.scan_parquet(path)
     present = table.collect_schema().names()
     if c.SOURCE_ROW not in present:
         table = table.with_row_index(c.SOURCE_ROW, offset=1).with_columns(pl.col(c.SOURCE_ROW).cast(pl.Int64))

@@ -18,10 +18,10 @@ import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.contract import Before, Column, Contract, Rule
+from data_contracts.pair_sums import pair_sums
 from data_contracts.repairs import RESIDUE
 from data_contracts.rules import at_least, flag, not_after_as_of, not_null, one_of
 from data_contracts.searches import exact_repeats, unknown_reference
-from data_contracts.transactions import last_possible_date
 
 # agree: same units, or closed on one side and zero or absent on the other. units_unknown: the trades do not say.
 # units_differ: both positive or known, but different. only_derived / only_delivered: open on that side only.
@@ -111,7 +111,7 @@ def derive_holdings(transactions: Path, prices: Path, delivered: Path | None, as
     ``transactions``, ``prices``, ``delivered``: accepted tables. Lazy: nothing is read before it is collected.
     """
     trades = pl.scan_parquet(transactions).filter(pl.col(c.DATE) <= as_of)
-    stated = _statements(delivered, as_of)
+    stated = None if delivered is None else _statements(delivered, as_of)
     last_close = (
         pl.scan_parquet(prices)
         .filter(pl.col(c.DATE) <= as_of)
@@ -119,23 +119,11 @@ def derive_holdings(transactions: Path, prices: Path, delivered: Path | None, as
         .agg(pl.col(c.CLOSE).sort_by(c.DATE).last().alias("_last_close"))
     )
     # A trade whose day (or window) does not end before the statement's day is not known to be in it.
-    after = pl.col("_stated_day").is_null() | (last_possible_date() > pl.col("_stated_day"))
-    signed = pl.when(pl.col(c.SIDE) == "buy").then(c.UNITS).otherwise(-pl.col(c.UNITS))
-    sums = (
-        trades.join(stated, on=list(_PAIR), how="left")
-        .group_by(_PAIR)
-        .agg(
-            (after & pl.col(c.UNITS).is_null()).any().alias("_unknown"),
-            after.any().alias("_traded_since"),
-            # Sorted first: a sum of fractions depends on its order, and threads hand rows over in any.
-            signed.filter(after).sort().sum().alias("_net"),
-            (pl.col(c.SIDE) == "buy").sum().cast(pl.Int32).alias(c.N_BUYS),
-            (pl.col(c.SIDE) == "sell").sum().cast(pl.Int32).alias(c.N_SELLS),
-            pl.col(c.DATE).min().alias(c.FIRST_DATE),
-            pl.col(c.DATE).max().alias(c.LAST_DATE),
-        )
-    )
-    pairs = sums.join(stated, on=list(_PAIR), how="full", coalesce=True)
+    sums = pair_sums(trades, None if stated is None else stated.select(*_PAIR, "_stated_day"))
+    if stated is None:
+        pairs = sums.with_columns(pl.lit(None, pl.Float64).alias("_stated"))
+    else:
+        pairs = sums.join(stated, on=list(_PAIR), how="full", coalesce=True).sort(_PAIR)
     net = pl.col("_stated").fill_null(0.0) + pl.col("_net").fill_null(0.0)
     clean = pl.when(net.abs() < RESIDUE).then(0.0).otherwise(net)
     units = pl.when(~pl.col("_unknown").fill_null(False)).then(clean)
@@ -144,7 +132,7 @@ def derive_holdings(transactions: Path, prices: Path, delivered: Path | None, as
     closed = (pl.col(c.UNITS) == 0.0).fill_null(False) | says_closed
     return (
         pairs.with_columns(units.alias(c.UNITS))
-        .join(last_close, on=c.ASSET_ID, how="left")
+        .join(last_close, on=c.ASSET_ID, how="left", maintain_order="left")
         .select(
             *_PAIR,
             c.UNITS,
@@ -156,20 +144,11 @@ def derive_holdings(transactions: Path, prices: Path, delivered: Path | None, as
             (pl.col(c.UNITS) * pl.col("_last_close")).alias(c.LAST_VALUE),
             pl.when(pl.col("_stated").is_null()).then(pl.lit("derived")).otherwise(pl.lit("delivered")).alias(c.SOURCE),
         )
-        .sort(_PAIR)
     )
 
 
-def _statements(delivered: Path | None, as_of: date) -> pl.LazyFrame:
+def _statements(delivered: Path, as_of: date) -> pl.LazyFrame:
     """The newest statement per pair up to ``as_of``: customer_id, asset_id, _stated, _stated_day."""
-    if delivered is None:
-        schema = {
-            c.CUSTOMER_ID: pl.String,
-            c.ASSET_ID: pl.String,
-            "_stated": pl.Float64,
-            "_stated_day": pl.Date,
-        }
-        return pl.LazyFrame(schema=schema)
     return (
         pl.scan_parquet(delivered)
         .filter(pl.col(c.AS_OF_DATE) <= as_of)

@@ -9,7 +9,8 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -19,11 +20,21 @@ from data_contracts.errors import StorageError
 # No space, file too large, quota, read-only, not permitted: nothing that another source file would cure.
 _DISK = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 
+_AT_ONCE = 4  # files written side by side
+
 
 def write_parquet(table: pl.LazyFrame, path: Path) -> None:
     """Streams ``table`` to ``path``. Raises StorageError where the disk refuses; other errors pass as they are."""
     with written(path):
         table.sink_parquet(path)
+
+
+def write_parts(parts: Mapping[Path, pl.LazyFrame], table: Path) -> None:
+    """Streams each part of ``table`` to its path, several at a time. Raises StorageError as ``write_parquet`` does."""
+    paths = list(parts)
+    with written(table):
+        for first in range(0, len(paths), _AT_ONCE):
+            pl.collect_all([parts[path].sink_parquet(path, lazy=True) for path in paths[first : first + _AT_ONCE]])
 
 
 @contextlib.contextmanager
@@ -37,7 +48,9 @@ def written(path: Path) -> Iterator[None]:
             number = int(found.group(1))
         if number not in _DISK:
             raise
-        path.unlink(missing_ok=True)  # half a file is no file
+        if path.is_dir():
+            shutil.rmtree(path)  # half a table is no table
+        path.unlink(missing_ok=True)
         raise StorageError(
             f"{path.name} cannot be written to {path.parent}: {os.strerror(number)}",
             remedy="free space or choose a writable home; the run was not published and can be repeated",

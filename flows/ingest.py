@@ -15,6 +15,7 @@ from data_contracts.holdings import derive_holdings
 from data_contracts.landing import LandedTable, SourceFile, read_landing
 from data_contracts.releases import read_releases, releases_file
 from data_contracts.simulate import MarketSettings, simulate_market
+from data_contracts.storage import write_parquet
 from flows.night import Night
 from flows.sections.contracts import ContractsConfig
 from flows.sections.source import SimulationConfig
@@ -53,6 +54,7 @@ def ingest(night: Night) -> Path:
         night.as_of,
         source.future_rows,
         source.time_zone,
+        night.home / "partitions" if night.config.contracts.reuse else None,
     )
     record = [{**dataclasses.asdict(table), "path": table.path.name} for table in tables.values()]
     (into / "landed.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
@@ -123,5 +125,5 @@ def _derive_holdings(snapshot: Path, as_of: date) -> None:
         snapshot / "prices.parquet",
         delivered if has_delivered else None,
         as_of,
-    ).collect()
-    derived.write_parquet(snapshot / "holdings.parquet")
+    )
+    write_parquet(derived, snapshot / "holdings.parquet")

@@ -54,20 +54,6 @@ def price_features(prices: pl.DataFrame, cut: date, momentum_days: Sequence[int]
     return out.sort("asset_id")
 
 
-def popularity_features(buys: pl.DataFrame, cut: date, days: Sequence[int]) -> pl.DataFrame:
-    """Per asset: ``log(1 + distinct buyers)`` in the ``days`` up to the cut, one column ``buyers_N`` a window."""
-    return buys.group_by("asset_id").agg(
-        *(
-            pl.col("customer_id")
-            .filter(pl.col("date") > cut - timedelta(days=window))
-            .n_unique()
-            .log1p()
-            .alias(f"buyers_{window}")
-            for window in days
-        )
-    )
-
-
 def market_regime(prices: pl.DataFrame, window_days: int, threshold: float, stale_days: int) -> pl.DataFrame:
     """Columns date, level (index, 1.0 at the start), regime (bull, bear, neutral), one row a priced day.
 

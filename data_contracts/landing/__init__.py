@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ from data_contracts.errors import LandingError
 from data_contracts.landing.far_trans import read_far_trans
 from data_contracts.landing.landed import LandedTable, SourceFile
 from data_contracts.landing.nightfolio import read_nightfolio
+from data_contracts.landing.partitions import Partitions
 from data_contracts.landing.unchanged import changed, changed_while_read, stamps
 from data_contracts.landing.unreadable import readable
 
@@ -24,6 +26,7 @@ def read_landing(
     as_of: date,
     future_rows: Literal["withhold", "block"],
     time_zone: str = "UTC",
+    partitions: Path | None = None,
 ) -> dict[str, LandedTable]:
     """Reads the files of ``source`` into canonical tables ``into``/TABLE.parquet.
 
@@ -31,22 +34,28 @@ def read_landing(
     ``block`` reads them, so that the contract's rule ``date_not_after_as_of`` stops the night.
     ``time_zone``: the firm's; the day of a timestamp is the day there.
     ``delivered_holdings`` and ``markets`` are absent from the answer where the source has none; ``restricted`` is
-    always there, and says in its notes where the source has no list. Raises LandingError, also where a file was written,
-    replaced or removed while the source was read.
+    always there, and says in its notes where the source has no list. ``partitions``: folder in which what the files of
+    prices and transactions became is kept from night to night (None: everything is read afresh).
+
+    Raises LandingError, also where a file was written, replaced or removed while the source was read.
     """
     if not source.is_dir():
         raise LandingError(
             f"the source folder {source} does not exist" if not source.exists() else f"{source} is not a folder",
             remedy="give the folder that holds the landing files with --source",
         )
-    readers = {"far_trans": read_far_trans, "nightfolio": read_nightfolio}
+    kept = None if partitions is None else Partitions(partitions, time_zone)
+    readers: dict[str, Callable[[], dict[str, LandedTable]]] = {
+        "far_trans": lambda: read_far_trans(source, into, as_of, future_rows, time_zone),
+        "nightfolio": lambda: read_nightfolio(source, into, as_of, future_rows, time_zone, kept),
+    }
     if source_format not in readers:
         raise LandingError(f"source format {source_format!r} is not known", remedy=f"choose one of {', '.join(readers)}")
     into.mkdir(parents=True, exist_ok=True)
     before = stamps(source)
     try:
         with readable(f"{source_format} source {source.name}"):  # what no reader foresaw; they name their files
-            tables = readers[source_format](source, into, as_of, future_rows, time_zone)
+            tables = readers[source_format]()
     except (LandingError, OSError) as error:
         # A file caught half-written looks damaged; that it is being written is the better thing to say.
         if others := changed(before, stamps(source)):
@@ -57,4 +66,6 @@ def read_landing(
     read = [file.name for table in tables.values() for file in table.files]
     if others := changed(before, stamps(source), read):
         raise changed_while_read(others)
+    if kept is not None:
+        kept.sweep()
     return tables

@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from data_contracts import columns as c
 from data_contracts.contract import Column, Contract
@@ -22,9 +21,11 @@ from data_contracts.landing.days import day_of_datetime, day_of_text, has_timest
 from data_contracts.landing.drift import NOT_READ, hint_of_renaming, kind_of_dtype, kinds_of
 from data_contracts.landing.files import CsvFile
 from data_contracts.landing.landed import LandedTable, SourceFile
+from data_contracts.landing.partitions import Partitions
 from data_contracts.landing.unreadable import readable
+from data_contracts.parts import row_count
 from data_contracts.printable import printable
-from data_contracts.storage import write_parquet
+from data_contracts.storage import write_parts
 from data_contracts.transactions import last_possible_date
 
 FutureRows = Literal["withhold", "block"]
@@ -105,11 +106,13 @@ def land(
     future_rows: FutureRows,
     notes: Sequence[str] = (),
     time_zone: str = "UTC",
+    partitions: Partitions | None = None,
 ) -> LandedTable:
-    """Converts and writes the parts as one Parquet file ``into``/TABLE.parquet, streaming.
+    """Converts and writes the parts as ``into``/TABLE.parquet, streaming: one file, or a folder with one for each of several.
 
     With ``withhold`` the predicate on the row's date is part of the scan: a row after as_of is counted, not read.
     ``time_zone``: the firm's, whose calendar the day of a timestamp is taken from.
+    ``partitions``: parts of earlier nights, re-used where the source file is the same.
     """
     path = into / f"{contract.table}.parquet"
     into.mkdir(parents=True, exist_ok=True)
@@ -117,22 +120,35 @@ def land(
     if not parts:
         empty_table(contract).write_parquet(path)
         return LandedTable(contract.table, path, 0, 0, 0, (), tuple(notes))
-    withheld = 0
+    if len(parts) > 1:
+        path.mkdir(exist_ok=True)
+    places = [path / Path(part.file.name).name if len(parts) > 1 else path for part in parts]
+    withhold = future_rows == "withhold" and contract.date_column is not None
+    not_after = as_of if withhold else None
+    fresh = [
+        (part, place)
+        for part, place in zip(parts, places, strict=True)
+        if partitions is None or not partitions.take(contract, part.file, place, not_after)
+    ]
     with readable(f"{contract.table}: {_names(parts)}", remedy=_REMEDY):
         columns = _seen(parts)
-        rows = pl.concat([_typed(contract, part, time_zone) for part in parts], how="vertical")
-        if future_rows == "withhold" and contract.date_column is not None:
-            future = (row_date(contract) > as_of).fill_null(False)
-            withheld = int(rows.select(future.sum()).collect(engine="streaming").item())
-            rows = rows.filter(~future)
-        write_parquet(rows, path)
-        read = int(pq.read_metadata(path).num_rows)
+        typed = [_typed(contract, part, time_zone) for part, _ in fresh]
+        known = [_known(contract, rows, as_of, withhold) for rows in typed]
+        facts = pl.concat(known).collect(engine="streaming").to_dicts() if known else []
+        kept = [_kept_rows(contract, rows, fact, as_of) for rows, fact in zip(typed, facts, strict=True)]
+        write_parts({place: rows for (_, place), rows in zip(fresh, kept, strict=True)}, path)
+        read = row_count(path)
+    withheld = sum(fact["withheld"] for fact in facts)
     if read + withheld != landed:
         # Two readers of the same file must see the same rows; a stray quote can make them differ.
         raise LandingError(
             f"{_names(parts)}: {landed} records by one reader, {read + withheld} by another",
             remedy="look for an unpaired double quote inside a field and write it twice",
         )
+    if partitions is not None:
+        for (part, place), fact in zip(fresh, facts, strict=True):
+            if not fact["withheld"]:
+                partitions.keep(contract, part.file, place, fact["newest"])
     given = {name for part in parts for name in part.values}
     left_out = {column.name: kind_of_dtype(column.dtype) for column in contract.columns if column.name not in given}
     told = (*notes, *_said_of_columns(columns), *_said_of_days(columns, time_zone))
@@ -161,6 +177,24 @@ def _said_of_days(columns: Mapping[str, str], time_zone: str) -> list[str]:
     """Which columns of timestamps were read as days, and whose; NOT_READ stands behind the kind of those that were not."""
     moments = [name for name, kind in columns.items() if kind == "timestamp"]
     return [f"{printable(name)}: timestamps read as days in {time_zone}" for name in moments]
+
+
+def _known(contract: Contract, rows: pl.LazyFrame, as_of: date, withhold: bool) -> pl.LazyFrame:
+    """What must be known of a part before it is written: one row of withheld (rows), newest (day), failed (fields)."""
+    dated = contract.date_column is not None
+    day = row_date(contract) if dated else pl.lit(None, pl.Date)
+    return rows.select(
+        ((day > as_of).fill_null(False).sum() if withhold else pl.lit(0)).cast(pl.Int64).alias("withheld"),
+        day.max().alias("newest"),
+        pl.col(c.TYPE_ERRORS).list.len().sum().cast(pl.Int64).alias("failed"),
+    )
+
+
+def _kept_rows(contract: Contract, rows: pl.LazyFrame, fact: Mapping[str, Any], as_of: date) -> pl.LazyFrame:
+    """The rows of a part that are read; where every field converted, without the columns that would say otherwise."""
+    if fact["withheld"]:
+        rows = rows.filter(~(row_date(contract) > as_of).fill_null(False))
+    return rows if fact["failed"] else rows.drop(c.TYPE_ERRORS, c.RAW)
 
 
 def row_date(contract: Contract) -> pl.Expr:
@@ -205,13 +239,16 @@ def _typed(contract: Contract, part: Part, time_zone: str) -> pl.LazyFrame:
         seen = pl.col(c.SOURCE_ROW) != part.open_row
         cut = [name for name in typed if part.open_column in part.values[name].meta.root_names()]
         typed |= {name: pl.when(seen).then(typed[name]) for name in cut}
-    failed = [pl.col(name).is_not_null() & value.is_null() for name, value in typed.items()]
-    errors = pl.concat_list([pl.when(bad).then(pl.lit(name)) for name, bad in zip(typed, failed, strict=True)]).list.drop_nulls()
+    # A column that is taken as it is cannot fail.
+    converted = {name: value for name, value in typed.items() if not value.meta.eq(pl.col(name))}
+    failed = [pl.lit(False), *(pl.col(name).is_not_null() & value.is_null() for name, value in converted.items())]
+    names = [None, *converted]
+    errors = pl.concat_list([pl.when(bad).then(pl.lit(n, pl.String)) for n, bad in zip(names, failed, strict=True)])
     return sources.select(
         *(typed.get(column.name, pl.lit(None, dtype=column.dtype)).alias(column.name) for column in contract.columns),
         c.SOURCE_FILE,
         c.SOURCE_ROW,
-        errors.alias(c.TYPE_ERRORS),
+        errors.list.drop_nulls().alias(c.TYPE_ERRORS),
         pl.when(pl.any_horizontal(failed)).then(pl.col(c.RAW).struct.json_encode()).alias(c.RAW),
     )
 

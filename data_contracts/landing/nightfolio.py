@@ -34,6 +34,7 @@ from data_contracts.errors import LandingError
 from data_contracts.landing.conform import DESCRIBING, FutureRows, Part, csv_part, land, require_columns, text
 from data_contracts.landing.files import check_csv, check_parquet, find_file, require_file
 from data_contracts.landing.landed import LandedTable
+from data_contracts.landing.partitions import Partitions
 from data_contracts.landing.questionnaires import without_look_ahead
 
 # Contract, name in the layout, and whether a source must have it.
@@ -51,9 +52,12 @@ NO_RESTRICTED_LIST: Final = "the source has no restricted list: 0 rows"
 
 
 def read_nightfolio(
-    source: Path, into: Path, as_of: date, future_rows: FutureRows, time_zone: str = "UTC"
+    source: Path, into: Path, as_of: date, future_rows: FutureRows, time_zone: str = "UTC", partitions: Partitions | None = None
 ) -> dict[str, LandedTable]:
-    """Reads every table of the layout. Raises LandingError (see ``files`` and ``conform``)."""
+    """Reads every table of the layout, prices and trades from ``partitions`` where they are kept there.
+
+    Raises LandingError (see ``files`` and ``conform``).
+    """
     tables: dict[str, LandedTable] = {}
     for contract, name, needed in TABLES:
         parts = _parts(contract, source, name, needed, into)
@@ -63,7 +67,9 @@ def read_nightfolio(
         found = parts or []
         if contract is customers.CONTRACT:
             found, notes = without_look_ahead(found, as_of, future_rows, time_zone=time_zone)
-        tables[contract.table] = land(contract, found, into, as_of, future_rows, notes, time_zone)
+        # What a customer's row becomes depends on as_of; prices and trades are their files' alone.
+        kept = partitions if contract.table in ("prices", "transactions") else None
+        tables[contract.table] = land(contract, found, into, as_of, future_rows, notes, time_zone, kept)
     return tables
 
 

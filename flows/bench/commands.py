@@ -162,3 +162,40 @@ def tamper(
     typer.echo(f"{caught} of {len(results)} attempts caught and named{note}")
     if caught < len(results):
         raise typer.Exit(1)
+
+
+@bench.command()
+def ingest(
+    sizes: Annotated[str, typer.Option(help="Numbers of trades, comma-separated.")] = "1000000,10000000,100000000",
+    out: Annotated[Path, typer.Option(help="Where deliveries (16 bytes a trade), runs and ingest.json go.")] = Path(
+        "nightfolio_home/bench/ingest"
+    ),
+    contestant: Annotated[list[str] | None, typer.Option(help="night, polars, duckdb; repeat. Unset: all.")] = None,
+    incremental: Annotated[bool, typer.Option(help="Also a night with one day more, re-using the night before.")] = True,
+    seed: int = 0,
+    threads: Annotated[int, typer.Option(min=1)] = 2,
+) -> None:
+    """Seconds and peak memory of ingest, contracts and histories against bare Polars and DuckDB, and of one day more."""
+    from flows.bench.ingest import WHO, bench_ingest
+
+    bench_ingest(
+        [int(size) for size in sizes.split(",")],
+        out,
+        contestants=tuple(contestant or WHO),
+        incremental=incremental,
+        seed=seed,
+        threads=threads,
+        say=typer.echo,
+    )
+
+
+@bench.command()
+def contracts(
+    sizes: Annotated[str, typer.Option(help="Numbers of trades, comma-separated.")] = "1000000,5000000",
+    out: Annotated[Path, typer.Option(help="Where deliveries and engines.json go.")] = Path("nightfolio_home/bench/ingest"),
+    seed: int = 0,
+) -> None:
+    """Great Expectations on trades: its pandas engine, whole and in chunks, against expectations with a Polars body."""
+    from flows.bench.ingest_engines import bench_engines
+
+    bench_engines([int(size) for size in sizes.split(",")], out, seed=seed, say=typer.echo)

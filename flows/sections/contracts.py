@@ -17,6 +17,9 @@ class ContractsConfig(Section):
         0.25, gt=0, le=10, description="Largest relative distance of value / units from that day's close without a warning."
     )
     amount_tolerance: Share = Field(0.05, description="Largest relative distance of units x price from value.")
+    reuse: bool = Field(
+        True, description="Keep what each file of prices and trades became, and re-use it while the file is the same."
+    )
     quarantine_limits: dict[Table, Share] = Field(
         default_factory=dict,
         description="Per table: share of quarantined rows above which the night is blocked.",

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from polars.testing import assert_frame_equal
 
-from flows.market_features import encode, market_regime, popularity_features, price_features
+from flows.market_features import encode, market_regime, price_features
 
 CUT = date(2024, 6, 30)
 
@@ -44,17 +44,6 @@ def test_volatility_counts_a_gap_as_its_days() -> None:
     points = [(20 - 4 * i, 100.0 if i % 2 == 0 else 101.0) for i in range(6)]
     rows = price_features(closes("A", *points), CUT, [], 30)
     assert isclose(rows["volatility"][0], sqrt(log(1.01) ** 2 / 4 * 365))
-
-
-def test_popularity_counts_customers_not_trades() -> None:
-    buys = pl.DataFrame(
-        {
-            "customer_id": ["u", "u", "v", "w"],
-            "asset_id": ["A", "A", "A", "A"],
-            "date": [CUT, CUT, CUT - timedelta(days=29), CUT - timedelta(days=30)],
-        }
-    )
-    assert isclose(popularity_features(buys, CUT, [30])["buyers_30"][0], log(3))
 
 
 def test_regimes_look_back_only() -> None:

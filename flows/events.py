@@ -1,0 +1,77 @@
+"""Purchases as the events that models learn from: numbered, in the order of customer and day, for any number of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from data_contracts.coded import code, group_starts, order_by
+from lightning_modules.histories import days_since_epoch
+
+
+@dataclass(frozen=True)
+class Events:
+    """Purchases [E] in the order of customer, day and the accepted table.
+
+    ``customer`` and ``item``: places in the sorted identifiers; ``day``: days since 1970; ``weight``: log(1 + EUR);
+    ``first``: the customer's first purchase of the item. ``pair_item`` and ``pair_day`` [P]: of every pair of customer
+    and item that occurs, the item and the day of its last purchase.
+    """
+
+    customer: npt.NDArray[np.uint32]
+    item: npt.NDArray[np.uint32]
+    day: npt.NDArray[np.int32]
+    weight: npt.NDArray[np.float32]
+    first: npt.NDArray[np.bool_]
+    pair_item: npt.NDArray[np.uint32]
+    pair_day: npt.NDArray[np.int32]
+
+    def table(self) -> pa.Table:
+        """[E] item (1..N), day, weight, first: what ``lightning_modules.histories`` writes."""
+        return pa.table(
+            {
+                "item": pa.array(self.item.astype(np.int32) + 1),
+                "day": pa.array(self.day),
+                "weight": pa.array(self.weight),
+                "first": pa.array(self.first.view(np.uint8)),
+            }
+        )
+
+    def counts(self, customers: int) -> npt.NDArray[np.int64]:
+        """[C] purchases of each customer."""
+        return np.bincount(self.customer, minlength=customers).astype(np.int64)
+
+    def buyers(self, items: int, cut: date, days: Sequence[int]) -> dict[str, npt.NDArray[np.float64]]:
+        """``buyers_N`` [N items]: log(1 + customers who bought the item in the N days up to the cut), for each N."""
+        return {
+            f"buyers_{window}": np.log1p(
+                np.bincount(self.pair_item[self.pair_day > days_since_epoch(cut - timedelta(days=window))], minlength=items)
+            )
+            for window in days
+        }
+
+
+def read_events(buys: pl.LazyFrame, customers: pl.Series, items: pl.Series) -> Events:
+    """The events of ``buys`` (customer_id, asset_id, date, value), whose identifiers are all among the sorted ones given."""
+    frame = buys.select(
+        code("customer_id", customers).alias("customer"),
+        code("asset_id", items).alias("item"),
+        pl.col("date").to_physical().cast(pl.Int32).alias("day"),
+        pl.col("value").fill_null(0.0).log1p().cast(pl.Float32).alias("weight"),
+    ).collect(engine="streaming")
+    customer, item, day = (frame[name].to_numpy() for name in ("customer", "item", "day"))
+    order = order_by(customer, day - day.min(initial=0))
+    customer, item, day, weight = customer[order], item[order], day[order], frame["weight"].to_numpy()[order]
+    del frame
+    order = order_by(customer, item)  # and by day within a pair, since the sort is stable
+    starts = group_starts(customer[order], item[order])
+    first = np.zeros(len(customer), np.bool_)
+    first[order[starts]] = True
+    ends = np.append(starts[1:], len(order))[: len(starts)] - 1
+    return Events(customer, item, day, weight, first, item[order[starts]], day[order[ends]])

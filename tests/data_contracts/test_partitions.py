@@ -1,0 +1,172 @@
+"""Nights that re-use the partitions of earlier nights come to the same bytes as nights that do not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from data_contracts.checkpoint import check_landing
+from data_contracts.contract import CheckContext
+from data_contracts.errors import ContractBlocked
+from data_contracts.landing import read_landing
+from data_contracts.landing.partitions import KEPT_DAYS
+from data_contracts.verdicts import TableVerdict
+
+AS_OF = date(2021, 6, 30)
+ISIN = "US0378331005"
+
+
+def trades(*rows: tuple[str, date, float], first: int = 1) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "transaction_id": [str(first + number) for number in range(len(rows))],
+            "customer_id": [who for who, _, _ in rows],
+            "asset_id": [ISIN] * len(rows),
+            "side": ["buy"] * len(rows),
+            "date": [day for _, day, _ in rows],
+            "value": [100.0 * units for _, _, units in rows],
+            "units": [units for _, _, units in rows],
+        }
+    )
+
+
+@pytest.fixture
+def folders(source: Path) -> Path:
+    """The sound source with its trades and closes in folders of two files each."""
+    (source / "transactions.csv").unlink()
+    (source / "prices.csv").unlink()
+    for name in ("transactions", "prices"):
+        (source / name).mkdir()
+    trades(("ann", date(2021, 5, 3), 1.0), ("bob", date(2021, 5, 4), 2.0)).write_parquet(source / "transactions" / "05.parquet")
+    trades(("ann", date(2021, 6, 29), 3.0), first=10).write_parquet(source / "transactions" / "06.parquet")
+    for month, day in (("05", date(2021, 5, 3)), ("06", date(2021, 6, 29))):
+        closes = pl.DataFrame({"asset_id": [ISIN], "date": [day], "close": [100.0]})
+        closes.write_parquet(source / "prices" / f"{month}.parquet")
+    return source
+
+
+def night(source: Path, run: Path, context: CheckContext, kept: Path | None) -> dict[str, TableVerdict]:
+    landed = read_landing("nightfolio", source, run / "landed", context.as_of, "withhold", partitions=kept)
+    # The tables that partitions are kept of, and what they refer to.
+    chosen = {table: landed[table] for table in ("assets", "prices", "transactions")}
+    return {verdict.table: verdict for verdict in check_landing(chosen, run, context)}
+
+
+def bytes_of(run: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(run)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(run.rglob("*"))
+        if file.is_file()
+    }
+
+
+def add_a_day(source: Path) -> None:
+    trades(("cid", AS_OF, 4.0), first=20).write_parquet(source / "transactions" / "07.parquet")
+
+
+def change_an_old_file(source: Path) -> None:
+    trades(("ann", date(2021, 5, 3), 1.5), ("bob", date(2021, 5, 4), 2.0)).write_parquet(source / "transactions" / "05.parquet")
+
+
+def remove_a_file(source: Path) -> None:
+    (source / "transactions" / "05.parquet").unlink()
+
+
+def repeat_an_old_row(source: Path) -> None:
+    trades(("ann", date(2021, 5, 3), 1.0)).write_parquet(source / "transactions" / "07.parquet")
+
+
+def contradict_an_old_row(source: Path) -> None:
+    # The last in the order of the files is the correction: the old partition loses a row.
+    trades(("ann", date(2021, 5, 3), 1.25)).write_parquet(source / "transactions" / "07.parquet")
+
+
+def spoil_a_field(source: Path) -> None:
+    frame = trades(("cid", AS_OF, 4.0), first=20).with_columns(pl.lit("many").alias("units"))
+    frame.write_parquet(source / "transactions" / "07.parquet")
+
+
+def lose_the_asset(source: Path) -> None:
+    text = (source / "assets.csv").read_text(encoding="utf-8")
+    (source / "assets.csv").write_text(text.replace(ISIN, "US5949181045"), encoding="utf-8")
+
+
+def nothing(source: Path) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("change", "days", "counts"),
+    [
+        (nothing, 0, (3, 0)),
+        (add_a_day, 0, (4, 0)),
+        (add_a_day, 1, (4, 0)),
+        (change_an_old_file, 0, (3, 0)),
+        (remove_a_file, 0, (1, 0)),
+        (repeat_an_old_row, 0, (3, 1)),
+        (contradict_an_old_row, 0, (3, 1)),
+        (spoil_a_field, 0, None),  # one row of four: more than the rule's limit, so the night stops either way
+        (lose_the_asset, 0, (0, 3)),
+        (nothing, -10, (2, 0)),  # a replay of an earlier day: the trade of June is withheld
+    ],
+)
+def test_the_next_night_is_the_same_to_the_byte(
+    change: Callable[[Path], None],
+    days: int,
+    counts: tuple[int, int] | None,
+    folders: Path,
+    tmp_path: Path,
+    context: CheckContext,
+) -> None:
+    read_landing("nightfolio", folders, tmp_path / "first", AS_OF, "withhold", partitions=tmp_path / "kept")
+    change(folders)
+    patient = {"transactions": 1.0, "prices": 1.0}
+    later = replace(context, as_of=AS_OF + timedelta(days=days), freshness_days=60, quarantine_limits=patient)
+    found, blocked = {}, {}
+    for name, kept in (("reused", tmp_path / "kept"), ("afresh", None)):
+        try:
+            found[name] = night(folders, tmp_path / name, later, kept)
+        except ContractBlocked as error:
+            blocked[name] = str(error).replace(name, "")
+    assert bytes_of(tmp_path / "reused") == bytes_of(tmp_path / "afresh")
+    if counts is None:
+        assert blocked["reused"] == blocked["afresh"]
+        return
+    assert found["reused"] == found["afresh"]
+    assert (found["reused"]["transactions"].accepted, found["reused"]["transactions"].quarantined) == counts
+
+
+def test_a_file_is_read_once_and_a_damaged_partition_is_made_again(folders: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    read_landing("nightfolio", folders, tmp_path / "first", AS_OF, "block", partitions=kept)
+    made = {path.name: path.stat().st_ino for path in kept.glob("*.parquet")}
+    assert len(made) == 4
+    second = read_landing("nightfolio", folders, tmp_path / "second", AS_OF, "block", partitions=kept)
+    linked = {path.stat().st_ino for table in ("prices", "transactions") for path in second[table].path.glob("*.parquet")}
+    assert linked == set(made.values())
+    expected = bytes_of(tmp_path / "second")
+    for path in kept.glob("*.parquet"):
+        path.unlink()
+        path.write_bytes(b"PAR1 damaged PAR1")
+    read_landing("nightfolio", folders, tmp_path / "third", AS_OF, "block", partitions=kept)
+    assert bytes_of(tmp_path / "third") == expected
+    assert b"damaged" not in b"".join(path.read_bytes() for path in kept.glob("*.parquet"))
+
+
+def test_a_partition_nobody_used_for_long_is_removed(folders: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    read_landing("nightfolio", folders, tmp_path / "first", AS_OF, "block", partitions=kept)
+    old = time.time() - (KEPT_DAYS + 1) * 86_400
+    for note in kept.glob("*.json"):
+        os.utime(note, (old, old))
+    (folders / "transactions" / "05.parquet").unlink()
+    read_landing("nightfolio", folders, tmp_path / "second", AS_OF, "block", partitions=kept)
+    assert len(list(kept.glob("*.json"))) == len(list(kept.glob("*.parquet"))) == 3
