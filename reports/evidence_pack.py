@@ -20,6 +20,7 @@ from reports.changes import lists_svg
 from reports.contracts import table_summaries, write_contracts_page
 from reports.evidence import AREAS, Absent, Check, Evidence, Outcome, RankingEvidence
 from reports.faithfulness import METHODS, FaithfulnessEvidence, erasures, lone
+from reports.mapping import write_mapping
 from reports.model_card import ModelCard
 from reports.pages import write_page
 from reports.regimes import regime_svg, spells
@@ -54,7 +55,7 @@ def write_evidence(directory: Path, evidence: Evidence) -> Path:
     """
     _check(evidence)
     directory.mkdir(parents=True, exist_ok=True)
-    pages: dict[str, str] = {}
+    pages: dict[str, str] = {"mapping": write_mapping(directory).name}
     values: dict[str, Any] = {"e": evidence, "pages": pages, "kind_names": KIND_NAMES}
     values |= {"most_customers": MOST_CUSTOMERS, "most_rows": MOST_ROWS}
 

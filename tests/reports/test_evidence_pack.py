@@ -95,7 +95,8 @@ def test_complete_pack_is_sound(tmp_path: Path) -> None:
     assert_sound(index.parent)
     names = sorted(path.name for path in index.parent.iterdir())
     assert names == [
-        "attention.html", "contracts.html", "index.html", "metrics.html", "model_card.html", "plotly.min.js", "training.html",
+        "attention.html", "contracts.html", "index.html", "mapping.html", "metrics.html", "model_card.html",
+        "plotly.min.js", "training.html",
     ]  # fmt: skip
     page = Page(index)
     assert page.scripts == 0
@@ -135,7 +136,7 @@ def test_everything_absent_is_still_a_page(tmp_path: Path) -> None:
     assert_sound(tmp_path)
     assert text.count("Not in this run.") == len(SECTIONS)
     assert "No check stands behind this verdict." in text
-    assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "mapping.html"]
 
 
 def test_empty_tables_say_so(tmp_path: Path) -> None:
