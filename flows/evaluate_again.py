@@ -31,9 +31,15 @@ def stored_config(run: Path) -> tuple[RunConfig, dict[str, str]]:
 
 
 def evaluate_again(run: Path) -> bool:
-    """Whether the metrics computed now equal the recorded ones, to the bit."""
+    """Whether the metrics computed now equal the recorded ones, to the bit. Raises RunNotFound where a record is missing."""
     config, dates = stored_config(run)
-    fits = json.loads((run / "evaluation" / "models.json").read_text(encoding="utf-8"))
+    path = run / "evaluation" / "models.json"
+    if not path.exists():
+        raise RunNotFound(
+            f"run {run.name} does not say which models were evaluated (evaluation/models.json): an earlier version made it",
+            remedy="evaluate it with the version that its manifest names",
+        )
+    fits = json.loads(path.read_text(encoding="utf-8"))
     models = {name: run / "models" / folder for name, folder in fits.items()}
     with tempfile.TemporaryDirectory() as scratch:
         out = evaluate_models(
