@@ -11,6 +11,8 @@ import polars as pl
 
 from flows.artifact import file_sha256
 from flows.champion import CHALLENGER, FORMER
+from flows.records.standing import Standing
+from flows.records.tell import standings_of
 from flows.run_store import RunStore
 
 COLUMNS: dict[str, type[pl.DataType]] = {
@@ -51,7 +53,7 @@ def models_of(run: Path, state: str, *, current: bool, store: RunStore) -> Itera
     champion = _json(run / "evaluation" / "champion.json") or {}
     held = champion.get("champion")
     parent = "" if held is None else published_id(store, held["run_id"])
-    metrics = _metrics(run)
+    metrics, known = _metrics(run), standings_of(store)
     names = {folder: name for name, folder in fits.items()}
     if (run / "models").is_dir():
         for folder in sorted((run / "models").iterdir()):
@@ -73,7 +75,7 @@ def models_of(run: Path, state: str, *, current: bool, store: RunStore) -> Itera
                 "parent": parent if is_published or name == CHALLENGER else "",
                 "ndcg": ndcg,
                 "n_customers": n,
-                "approval": approval(run, state) if is_published else "",
+                "approval": approval(run, known.get(run.name)) if is_published else "",
             }
 
 
@@ -87,8 +89,8 @@ def published_id(store: RunStore, run_id: str) -> str:
     return ""
 
 
-def approval(run: Path, state: str) -> str:
-    """Whether a person was asked, and what the run's place says of the answer."""
+def approval(run: Path, standing: Standing | None) -> str:
+    """Who let the run through: a person, by the chain's record, or the gate alone. ``standing`` None: not in the chain yet."""
     gate = _json(run / "gate.json")
     if gate is None:
         return ""
@@ -96,7 +98,9 @@ def approval(run: Path, state: str) -> str:
         return "blocked by the gate"
     if not gate["needs_decision"]:
         return f"not asked for (gate.approval = {gate['approval']})"
-    return {"published": "approved by a person", "held": "waits for a person, or was rejected"}.get(state, "a person decides")
+    if standing is None or standing.state == "held":
+        return "waits for a person"
+    return f"{standing.last.kind} by {standing.last.by}: {standing.last.reason}"
 
 
 def _status(name: str, is_published: bool, state: str, current: bool) -> str:

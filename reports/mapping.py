@@ -53,10 +53,8 @@ MAPPING: tuple[Source, ...] = (
                 "54(2), (4), (5)",
                 "A recommendation meets the client's objectives and risk tolerance, he can bear its risks, and he understands"
                 " them.",
-                "Rules on risk profile, investment capacity and concentration, each with an id and its source: "
-                "`recommendations/suitability_rules.toml`. Every removed candidate keeps its rule: "
-                "`recommendations/exclusions.parquet`, `recommendations/asset_exclusions.parquet`. Every published row is "
-                "checked again by other code: `recommendations/recheck.json`.",
+                "Rules on risk profile, holdings and restricted lists, each with an id. Every removed candidate keeps its "
+                "rule: `recommendations/exclusions.parquet`, `recommendations/asset_exclusions.parquet`.",
                 "Knowledge and experience are not assessed: no data on them are read. The limits in the rules file, the risk "
                 "classes of assets that declare none, and objectives that the profile does not hold.",
             ),
@@ -104,8 +102,7 @@ MAPPING: tuple[Source, ...] = (
                 "72(1)(a)",
                 "The authority can get at records readily and reconstitute each key stage.",
                 "Inputs, settings, code, seeds and outputs with hashes: `manifest.json`; the accepted rows themselves: "
-                "`snapshot/transactions.parquet`. One line's whole story: `nightfolio trace`; the same bytes again: "
-                "`nightfolio replay`.",
+                "`snapshot/transactions.parquet`. One customer's lines with their reasons: `nightfolio explain`.",
                 "Records of orders, conversations and what the client was told; the storage; access for the authority.",
             ),
             Expectation(
@@ -127,8 +124,7 @@ MAPPING: tuple[Source, ...] = (
                 "Records can be worked on, whatever the technology.",
                 "Parquet, CSV, JSON and pages that open without a network: `recommendations.parquet`, `recommendations.csv`, "
                 "`evidence/index.html`.",
-                "How long records are kept is the firm's obligation; the retention setting follows it and deletes nothing "
-                "that a later record needs.",
+                "How long records are kept is the firm's obligation.",
             ),
         ),
     ),
@@ -174,8 +170,7 @@ MAPPING: tuple[Source, ...] = (
                 "12: backup, restoration, recovery",
                 "Backups exist, and restored systems are checked.",
                 "The last good publication stays in force when a night fails or is blocked; a killed night goes on "
-                "(`nightfolio nightly` with --resume); restored files can be proven (`nightfolio verify`) and rebuilt "
-                "(`nightfolio replay`).",
+                "(`nightfolio nightly` with --resume); restored files can be proven (`nightfolio verify`).",
                 "The backups, their place, their tests, and the times within which service must be back.",
             ),
             Expectation(
@@ -202,9 +197,8 @@ MAPPING: tuple[Source, ...] = (
                 "Validation",
                 "Conceptual soundness is tested and outcomes are compared with expectations.",
                 "Outcomes: first buys after the cut against popularity and a linear rival, with paired intervals: "
-                "`evaluation/metrics.parquet`, scored again from the stored weights by `nightfolio evaluate`. Soundness: what"
-                " the model loses without its attention (`audit/ablation.parquet`), whether its reasons are real "
-                "(`recommendations/faithfulness.json`).",
+                "`evaluation/metrics.parquet`, scored again from the stored weights by `nightfolio evaluate`. Soundness: "
+                "whether its reasons are real (`recommendations/faithfulness.json`).",
                 "Independence: whoever validates is not who built it. Effective challenge by people.",
             ),
             Expectation(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from flows.artifact import file_sha256
+from flows.records.record import GENESIS, Link, Record
+from flows.records.standing import standings
 from flows.register import approval, models_of, register
 from flows.run_store import RunStore
 from flows.show_models import models
@@ -50,19 +53,28 @@ def test_a_challenger_and_a_replaced_champion_are_told_apart(home: Path, run: Pa
     assert "champion replaced" in {row["status"] for row in models_of(staged, "staging", current=False, store=store)}
 
 
+def record(kind: Any) -> Link:
+    words = {"at": "2024-06-29T06:00:00+00:00", "by": "Ada Byron", "account": "ops@host", "reason": "looked at all of it"}
+    hashes = {"manifest_sha256": "ab", "previous": GENESIS, "key_id": "k", "mac": "m"}
+    return Link(Record(number=1, kind=kind, run_id="r", detail={}, **words, **hashes), "cd")
+
+
 @pytest.mark.parametrize(
-    ("publish", "needs", "state", "said"),
+    ("publish", "needs", "kinds", "said"),
     [
-        ("never", "false", "held", "blocked by the gate"),
-        ("now", "false", "published", "not asked for (gate.approval = always)"),
-        ("after_approval", "true", "published", "approved by a person"),
-        ("after_approval", "true", "held", "waits for a person, or was rejected"),
-        ("after_approval", "true", "staging", "a person decides"),
+        ("never", "false", ["blocked"], "blocked by the gate"),
+        ("now", "false", ["published"], "not asked for (gate.approval = always)"),
+        ("after_approval", "true", ["held", "approved"], "approved by Ada Byron: looked at all of it"),
+        ("after_approval", "true", ["held", "rejected"], "rejected by Ada Byron: looked at all of it"),
+        ("after_approval", "true", ["held"], "waits for a person"),
+        ("after_approval", "true", [], "waits for a person"),
     ],
 )
-def test_who_let_it_through(publish: str, needs: str, state: str, said: str, tmp_path: Path) -> None:
+def test_who_let_it_through(publish: str, needs: str, kinds: list[str], said: str, tmp_path: Path) -> None:
     (tmp_path / "gate.json").write_text(f'{{"publish": "{publish}", "needs_decision": {needs}, "approval": "always"}}')
-    assert approval(tmp_path, state) == said
+    standing = standings(record(kind) for kind in kinds)[0].get("r")
+    assert approval(tmp_path, standing) == said
+    assert approval(tmp_path / "elsewhere", None) == ""
 
 
 def test_the_command_lists_them(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
