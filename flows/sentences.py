@@ -110,9 +110,9 @@ def features_sentence(named: Sequence[Named], left_out: bool) -> str:
 
     ``left_out``: the weights are shares of the likelihood that is lost when one feature at a time is hidden.
     """
-    lead = "When one feature at a time is hidden" if left_out else "Of what the model reads of it"
+    lead, tail = ("Among features", ", each hidden in turn") if left_out else ("Of what the model reads of it", "")
     words = [f"{FEATURES.get(one.name, one.name)} ({share(one.weight)})" for one in named]
-    return f"{lead}, {listed(words)} {'counts' if len(words) == 1 else 'count'} most."
+    return f"{lead}, {listed(words)} {'counts' if len(words) == 1 else 'count'} most{tail}."
 
 
 def doubt(method: Method) -> str:

@@ -16,7 +16,7 @@ HEATMAP_CUSTOMERS = 24
 
 
 def gather(night: Night) -> AttentionEvidence | Absent:
-    """Attention of the customers whose detail was measured (a seeded sample), else of the first ones that have any."""
+    """Attention of the customers whose detail was measured (a seeded sample), else of a seeded sample of all that have any."""
     run, config = night.folder, night.config
     folder = run / "recommendations"
     attention = pl.scan_parquet(folder / "attention.parquet")
@@ -24,7 +24,7 @@ def gather(night: Night) -> AttentionEvidence | Absent:
     known = attention.select("customer").unique().collect()["customer"].sort() if detail is None else detail["customer"].unique()
     if known.is_empty():
         return Absent(why_none(config))
-    chosen = known.sort().head(HEATMAP_CUSTOMERS)
+    chosen = known.sort().sample(min(HEATMAP_CUSTOMERS, len(known)), seed=config.seed).sort()
     customers = (
         pl.scan_parquet(run / "histories" / "present" / "customers.parquet")
         .select("customer_id")

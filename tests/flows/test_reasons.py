@@ -46,7 +46,7 @@ def test_every_sentence_says_what_its_row_says(run: Path) -> None:
         assert len(read) == len(row["reason_assets"] or [])
         assert row["reason"].endswith(".")
         assert "  " not in row["reason"]
-        counted = re.search(r"When one feature at a time is hidden, (.+) counts? most\.$", row["reason"])
+        counted = re.search(r"Among features, (.+) counts? most, each hidden in turn\.$", row["reason"])
         said = re.findall(r"(?:^|, | and )([^,(]+?) \(([^)]*)\)", counted[1]) if counted else []
         assert [name for name, _ in said] == [FEATURES.get(name, name) for name in row["reason_features"] or []]
         for (_, words), weight in zip(said, row["reason_feature_weights"] or [], strict=True):

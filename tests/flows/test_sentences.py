@@ -64,7 +64,7 @@ def test_features_and_doubt() -> None:
         "Of what the model reads of it, its sector (34 %) and its recent return (20 %) count most."
     )
     assert features_sentence([Named("zeta", 1.0)], left_out=True) == (
-        "When one feature at a time is hidden, zeta (100 %) counts most."
+        "Among features, zeta (100 %) counts most, each hidden in turn."
     )
     assert doubt("leave_one_out") == " Leave-one-out was not shown to be better than chance as an explanation in this run."
     assert all(words for words in FEATURES.values())
