@@ -160,6 +160,9 @@ def _seen(parts: Sequence[Part]) -> dict[str, str]:
     """Kind of every column of the source by its name; of several files the first with a value in it says it."""
     seen: dict[str, str] = {}
     for part in parts:
+        names = [name for name in part.frame.collect_schema().names() if not name.startswith("_")]
+        if all(not seen.get(name, "empty").startswith("empty") for name in names):
+            continue  # a table of a thousand files is not looked at a thousand times
         used = {root for value in part.values.values() for root in value.meta.root_names()}
         for name, kind in kinds_of(part.frame).items():
             if seen.get(name, "empty").startswith("empty"):
