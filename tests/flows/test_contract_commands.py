@@ -11,9 +11,11 @@ from typer.testing import CliRunner, Result
 
 from data_contracts.checkpoint import CONTRACTS
 from data_contracts.errors import ConfigError, RunNotFound
-from data_contracts.releases import read_releases, releases_file
+from data_contracts.releases import Release, append_releases, read_releases, releases_file
 from data_contracts.samples import SAMPLE_AS_OF, sample_tables, write_samples
 from flows.cli import app
+from flows.ingest import context_of
+from flows.sections.contracts import ContractsConfig
 
 RUN = "2021-06-30-01"
 
@@ -62,6 +64,18 @@ def test_a_row_is_shown_released_and_then_accepted(tmp_path: Path) -> None:
     assert "released by M. Steward: an auction (1 row, price_outlier)" in again.stdout
     # Another home knows nothing of it.
     assert "released by" not in check(source, tmp_path / "other").stdout
+
+
+def test_a_night_knows_the_last_publications_columns_and_the_homes_releases(tmp_path: Path) -> None:
+    (source, _), home = spoilt(tmp_path / "source"), tmp_path / "home"
+    published = tmp_path / "run"
+    check(source, home, "--out", published)
+    append_releases(releases_file(home), [Release("prices", "0" * 64, ("price_outlier",), "S", "r", "run", "f", 1, "t")])
+    context = context_of(ContractsConfig(), SAMPLE_AS_OF, home, published)
+    assert context.previous_columns["prices"] == {"asset_id": "text", "date": "date", "close": "decimal"}
+    assert context.previous_rows["prices"] == sample_tables()["prices"].height
+    assert [release.by for release in context.releases] == ["S"]
+    assert context_of(ContractsConfig(), SAMPLE_AS_OF, tmp_path / "new", None).previous_columns == {}
 
 
 def test_what_would_stop_the_night_exits_with_1(tmp_path: Path) -> None:
