@@ -24,6 +24,7 @@ from flows.sections.gate import GateConfig
 from flows.sections.histories import HistoriesConfig
 from flows.sections.model import BaselinesConfig, ModelConfig
 from flows.sections.recommend import RecommendConfig
+from flows.sections.records import RecordsConfig
 from flows.sections.schedule import ScheduleConfig
 from flows.sections.section import Section
 from flows.sections.source import SimulationConfig, SourceConfig
@@ -52,6 +53,7 @@ class RunConfig(Section):
     explain: ExplainConfig = ExplainConfig()
     drift: DriftConfig = DriftConfig()
     gate: GateConfig = GateConfig()
+    records: RecordsConfig = RecordsConfig()
     schedule: ScheduleConfig = ScheduleConfig()
 
     @model_validator(mode="after")

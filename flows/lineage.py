@@ -7,6 +7,6 @@ from typing import Any
 
 def lineage(config: dict[str, Any]) -> tuple[object, ...]:
     """What two runs' recorded settings have in common when one continues the other."""
-    market = {name: value for name, value in config["simulation"].items() if name != "as_of"}
+    market = tuple(sorted((name, value) for name, value in config["simulation"].items() if name != "as_of"))
     is_simulated = config["source"]["format"] == "simulated"
     return config["preset"], config["source"]["format"], market if is_simulated else None

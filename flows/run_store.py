@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_contracts.errors import LeaseHeld, RunNotFound, StorageError
+from flows.records.chain import Chain
 
 RUN_NAME = re.compile(r"\d{4}-\d{2}-\d{2}-\d{2,}")
 _STORAGE_ERRNO = {
@@ -86,8 +87,12 @@ class RunStore:
     # ---- making a run ------------------------------------------------------------------------------------------
 
     def new_run(self, as_of: date) -> Path:
-        """Claims the next number of ``as_of`` by making ``staging/AS_OF-NN``; two processes never get the same."""
-        taken = [int(entry.run_id[11:]) for entry in self.runs() if entry.run_id.startswith(f"{as_of}-")]
+        """Claims the next number of ``as_of`` by making ``staging/AS_OF-NN``; two processes never get the same.
+
+        A number that a record speaks of is never given again, whether or not its run is still there.
+        """
+        known = [entry.run_id for entry in self.runs()] + [link.record.run_id for link in Chain(self.home).links()]
+        taken = [int(run_id[11:]) for run_id in known if run_id.startswith(f"{as_of}-")]
         number = max(taken, default=0) + 1
         while True:
             folder = self.home / "staging" / f"{as_of}-{number:02d}"

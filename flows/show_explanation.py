@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from data_contracts.errors import ConfigError, RunNotFound
+from flows.pseudonyms import behind
 from flows.sentences import FEATURES
 from flows.suitability import RULES
 from reports.explanation_picture import SUFFIXES, Line, write_explanation
@@ -61,22 +62,13 @@ def _profile(run: Path, home: Path, customer: str) -> dict[str, Any]:
     customers = pl.read_parquet(run / "histories" / "present" / "customers.parquet")
     known = customers.filter(pl.col("customer_id") == customer)
     if known.is_empty():
-        known = customers.filter(pl.col("customer_id") == (_behind(home, customers["customer_id"], customer) or ""))
+        known = customers.filter(pl.col("customer_id") == (behind(home, customers["customer_id"], customer) or ""))
     if known.is_empty():
         raise RunNotFound(
             f"run {run.name} knows no customer {customer!r}",
             remedy="use the identifier of the source's customers table, or the pseudonym of this home's evidence",
         )
     return known.row(0, named=True)
-
-
-def _behind(home: Path, customers: pl.Series, pseudonym: str) -> str | None:
-    """Whose pseudonym it is; None: nobody's, or this home has no key."""
-    from flows.evidence.pseudonyms import pseudonyms
-
-    if not pseudonym.startswith("c-") or not (home / "pseudonym.key").exists():
-        return None
-    return {name: one for one, name in pseudonyms(home, customers).items()}.get(pseudonym)
 
 
 def _line(row: dict[str, Any], names: dict[str, str]) -> Line:

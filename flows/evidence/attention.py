@@ -7,8 +7,8 @@ import json
 import polars as pl
 
 from flows.config import RunConfig
-from flows.evidence.pseudonyms import pseudonyms
 from flows.night import Night
+from flows.pseudonyms import pseudonyms
 from lightning_modules.family import FAMILY
 from reports.evidence import Absent, AttentionEvidence
 

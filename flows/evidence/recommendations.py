@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from flows.evidence.pseudonyms import pseudonyms
 from flows.night import Night
+from flows.pseudonyms import pseudonyms
 
 SAMPLE_CUSTOMERS = 8
 

@@ -1,4 +1,4 @@
-"""`nightfolio approve`, `reject` and `verify`."""
+"""`nightfolio approve`, `reject`, `verify`, `replay`, `trace`, `pseudonym` and `retire`."""
 
 from __future__ import annotations
 
@@ -60,4 +60,72 @@ def verify(
         raise typer.Exit(1)
 
 
-COMMANDS = (approve, reject, verify)
+def replay(
+    run: Annotated[str | None, typer.Argument(help="Run id; by default the one in force.")] = None,
+    source: Annotated[Path | None, typer.Option(help="Landing folder to start from too; a simulated one is made again.")] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Rebuild a run's recommendations from its recorded inputs and compare byte by byte (exit status 1: not equal)."""
+    from flows.replay import replay as again
+
+    result = again(RunStore(home, write=False), run, source)
+    tell.print_replay(console, result)
+    if not result.equal:
+        raise typer.Exit(1)
+
+
+def trace(
+    customer: Annotated[str, typer.Argument(help="Customer id as in the source, or a pseudonym from a page.")],
+    asset: Annotated[str, typer.Argument(help="Asset id (ISIN) as in the source.")],
+    run: Annotated[str | None, typer.Option("--run", help="Run id; by default the one in force.")] = None,
+    json: Annotated[bool, typer.Option(help="Print JSON.")] = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Tell the whole story of one line: source rows, contracts, history, score, attention, rules, gate, decision, records."""
+    import json as writing
+
+    from flows.show_trace import print_story
+    from flows.trace import trace as story_of
+
+    story = story_of(RunStore(home, write=False), run, customer, asset)
+    if json:
+        typer.echo(writing.dumps(story, indent=1, default=str, ensure_ascii=False))
+    else:
+        print_story(console, story)
+
+
+def pseudonym(
+    customer: Annotated[str, typer.Argument(help="Customer id, or a pseudonym from a page.")],
+    run: Annotated[str | None, typer.Option("--run", help="Run whose customers are looked through; by default CURRENT.")] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Map a customer id to the pseudonym on the pages, or back; for those who may read the pseudonym key."""
+    from flows.pseudonyms import known_key, pseudonym, resolved
+
+    store = RunStore(home, write=False)
+    found = resolved(store.home, store.find(run), customer)
+    typer.echo(f"{found}\t{pseudonym(known_key(store.home), found)}")
+
+
+def retire(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this nothing is removed.")] = False,
+    preset: Annotated[str, typer.Option(help="Preset whose records.* settings apply.")] = "default",
+    settings: Annotated[list[str] | None, typer.Option("--set", help="records.keep_days=3650, for example.")] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Remove inputs and models of old runs that nothing still needs, and old failed runs; each removal is a record."""
+    from flows.config import load_config, parse_setting
+    from flows.records import retention
+
+    told = dict(parse_setting(text) for text in settings or [])
+    store = RunStore(home, write=yes)
+    source = {"source.path": "."} if preset in ("firm", "far_trans") else {}
+    limits = load_config(preset, settings={**source, **told}).records
+    runs = retention.retire(store, limits) if yes else retention.retirable(store, limits)
+    for run in runs:
+        typer.echo(f"{run.folder}/{run.run_id}  {len(run.removed):,} files, {run.bytes / 2**20:,.1f} MiB  {run.why}")
+    size = sum(run.bytes for run in runs) / 2**20
+    typer.echo(f"{'removed' if yes else 'would be removed (--yes removes it)'}: {len(runs):,} runs, {size:,.1f} MiB")
+
+
+COMMANDS = (approve, reject, verify, replay, trace, pseudonym, retire)

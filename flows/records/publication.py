@@ -110,13 +110,18 @@ def reject(store: RunStore, run_id: str, by: str, reason: str) -> Path:
 def note_correction(folder: Path, store: RunStore, corrects: str, reason: str) -> None:
     """Writes ``correction.json`` into a run in the making: which published run it corrects, who said so and why.
 
-    Raises DecisionRefused where that run is not published, or is of another day.
+    Raises DecisionRefused where that run is not published, is of another day, or was superseded by another.
     """
     reason = in_words(reason, "--reason")
     run = standings(Chain(store.home).links())[0].get(corrects)
     if run is None or run.state != "published":
         raise DecisionRefused(
             f"run {corrects} is not published, so nothing can correct it", remedy="`nightfolio runs` lists runs"
+        )
+    if run.superseded_by is not None:
+        raise DecisionRefused(
+            f"run {corrects} was superseded by {run.superseded_by} already",
+            remedy="correct that one instead",
         )
     if corrects[:10] != folder.name[:10]:
         raise DecisionRefused(
@@ -150,7 +155,7 @@ def _finish(store: RunStore, chain: Appender, *, just_recorded: bool = False) ->
         if found is None:
             return  # gone altogether: `verify` says so
         ignored = [name for name in _OF_A_FAILURE if (found / name).exists()]
-        faults = check_run(found, record.manifest_sha256 or "", ignored=ignored).faults
+        faults = () if just_recorded else check_run(found, record.manifest_sha256 or "", ignored=ignored).faults
         if faults:
             raise StorageError(
                 f"run {record.run_id} was recorded as {record.kind} and its process died; since then it changed: {faults[0]}",

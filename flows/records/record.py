@@ -6,6 +6,7 @@ import getpass
 import hashlib
 import hmac
 import json
+import os
 import socket
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -89,7 +90,11 @@ def key_id(key: bytes) -> str:
 
 def account() -> str:
     """The account and machine that this process runs as."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number that no account has
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 def in_words(text: str, what: str) -> str:

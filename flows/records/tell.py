@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,6 +13,9 @@ from flows.records.chain import Chain, head_of
 from flows.records.standing import Standing, State, standings
 from flows.records.verify import Verification
 from flows.run_store import RunStore
+
+if TYPE_CHECKING:  # its steps import the orchestrator, which takes seconds
+    from flows.replay import Replay
 
 _SHOWN = 200
 
@@ -76,6 +80,24 @@ def print_verification(console: Console, found: Verification) -> None:
     console.print(
         f"{verdict}: {found.records:,} records, {found.runs:,} runs, {found.files:,} files, {found.bytes:,} bytes "
         f"in {found.seconds:.2f} s ({rate:,.0f} MiB/s)\nhead {found.head.sha256} (record {found.head.number})",
+        soft_wrap=True,
+    )
+
+
+def print_replay(console: Console, found: Replay) -> None:
+    """What differs file by file, and the verdict."""
+    for warning in found.warnings:
+        console.print(f"note: {escape(warning)}", style="yellow", soft_wrap=True)
+    for file in found.files:
+        if file.verdict != "equal" or "/" not in file.path:
+            console.print(
+                f"{file.verdict:<14}{escape(file.path)}", style=None if file.verdict == "equal" else "red", soft_wrap=True
+            )
+    equal = sum(file.verdict == "equal" for file in found.files)
+    verdict = "[green]equal, byte by byte[/]" if found.equal else "[bold red]NOT equal[/]"
+    console.print(
+        f"run {found.run_id} replayed from {found.started_from}: {verdict} "
+        f"({equal:,} of {len(found.files):,} files equal, {found.seconds:.1f} s)",
         soft_wrap=True,
     )
 

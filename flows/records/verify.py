@@ -65,6 +65,8 @@ def verify(
         for head in heads
         if head not in known
     ]
+    if run_id is not None and run_id not in runs:
+        faults.append(Fault(run_id, "no record speaks of this run, so there is nothing that it can be compared with"))
     if without_key:
         notes.append("signatures were not checked: someone who can write to the home may have written all records anew")
     elif links and filed is None:

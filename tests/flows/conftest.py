@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,11 +22,18 @@ def prefect_engine() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory, prefect_engine: None) -> Path:
-    """A home with one published smoke night."""
+    """A home with one published smoke night, and everything it logged in ``night.log``."""
     from flows.nightly import nightly
 
     place = tmp_path_factory.mktemp("home")
+    log = logging.getLogger("nightfolio")
+    level, handler = log.level, logging.FileHandler(place / "night.log")
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
     nightly("smoke", home=place)
+    log.removeHandler(handler)
+    log.setLevel(level)
+    handler.close()
     return place
 
 

@@ -139,6 +139,11 @@ def test_one_file_is_read_where_one_run_is_asked_for(store: RunStore) -> None:
     assert [fault.where for fault in verify(store).faults] == ["published/2024-06-25-01/recommendations.csv"]
 
 
+def test_a_run_without_a_record_is_not_found_whole(store: RunStore) -> None:
+    (fault,) = verify(store, run_id="2024-01-01-01").faults
+    assert "no record speaks of this run" in fault.what
+
+
 # ---- the gate's states -----------------------------------------------------------------------------------------------
 
 
@@ -251,6 +256,8 @@ def test_a_correction_says_what_it_corrects_and_why(empty: RunStore) -> None:
     assert Chain(empty.home).links()[-1].record.reason == "prices of one market were late"
     approve(empty, "2024-06-28-02", "A. Person", "checked the prices")
     assert standings(Chain(empty.home).links())[0]["2024-06-28-01"].superseded_by == "2024-06-28-02"
+    with pytest.raises(DecisionRefused, match="was superseded by 2024-06-28-02 already"):
+        note_correction(empty.home / "staging" / "2024-06-28-03", empty, "2024-06-28-01", "once more")
 
 
 # ---- crashes and races ---------------------------------------------------------------------------------------------------

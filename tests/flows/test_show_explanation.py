@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from data_contracts.errors import ConfigError, RunNotFound
-from flows.evidence.pseudonyms import pseudonyms
+from flows.pseudonyms import pseudonyms
 from flows.show_explanation import print_explanation
 from reports.explanation_picture import Line, explanation_svg
 
