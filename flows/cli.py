@@ -140,6 +140,28 @@ def train(
 
 
 @app.command()
+def ablate(
+    preset: Preset = "default",
+    source: Source = None,
+    as_of: AsOf = None,
+    home: Home = DEFAULT_HOME,
+    settings: Settings = None,
+    variant: Annotated[list[str] | None, typer.Option(help="A part to take away; repeatable. By default every one.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Model; repeatable. By default the recommended one.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Fits of each variant. By default 1.")] = None,
+    sample: Annotated[int | None, typer.Option(help="Customers to learn from. By default all.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each fit. By default train.epochs.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Fits at a time. By default one a thread.")] = None,
+) -> None:
+    """Fit the model without each of its parts: what each is worth, and whether similar customers have similar attention."""
+    from flows import ablate_command
+
+    overrides = ablate_command.budget(_overrides(settings), variant, model, seeds, sample, epochs)
+    load_config(preset, source=source, as_of=_day(as_of), settings=overrides)
+    ablate_command.ablate(console, preset, source, _day(as_of), overrides, _prepare(home), workers)
+
+
+@app.command()
 def evaluate(
     run: Annotated[str | None, typer.Argument(help="Run id; by default the newest published one.")] = None,
     home: Home = DEFAULT_HOME,

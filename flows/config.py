@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, model_validator
 
 from data_contracts.errors import ConfigError
+from flows.sections.audit import AuditConfig
 from flows.sections.contracts import ContractsConfig, DriftConfig
 from flows.sections.explain import ExplainConfig
 from flows.sections.gate import GateConfig
@@ -49,6 +50,7 @@ class RunConfig(Section):
     baselines: BaselinesConfig = BaselinesConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    audit: AuditConfig = AuditConfig()
     recommend: RecommendConfig = RecommendConfig()
     explain: ExplainConfig = ExplainConfig()
     drift: DriftConfig = DriftConfig()

@@ -167,7 +167,7 @@ def evaluate_models(
             )
         pq.write_table(relevant, out / f"{name}.relevant.parquet")
         pq.write_table(top, out / f"{name}.top.parquet")
-        rankings[name] = Ranking(_frame(relevant), _frame(top))
+        rankings[name] = Ranking(as_frame(relevant), as_frame(top))
     segments = pl.read_parquet(histories_dir / "customers.parquet").select(
         pl.int_range(pl.len(), dtype=pl.Int32).alias("customer"),
         "customer_type",
@@ -188,7 +188,8 @@ def evaluate_models(
     return out
 
 
-def _frame(table: object) -> pl.DataFrame:
+def as_frame(table: object) -> pl.DataFrame:
+    """An Arrow table as a Polars one."""
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame

@@ -84,7 +84,7 @@ class Night:
 def staged_run(config: RunConfig, home: Path, kind: str = "night", resume: str | None = None) -> Iterator[Night]:
     """Holds the as_of's lease, stages a run, and on any error moves it to ``failed/`` with the reason.
 
-    ``kind`` is night or training; ``resume`` names a failed run of that kind to go on with instead of a new one.
+    ``kind`` is night, training or ablation; ``resume`` names a failed run of that kind to go on with instead of a new one.
     The body is responsible for moving the folder to its final place.
     """
     store = RunStore(home)

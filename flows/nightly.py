@@ -44,6 +44,10 @@ def nightly(
         # From here on the night has the settings that it publishes: the champion's, where tonight's are refused.
         night, scored = tasks.challenge(night, snapshot, past, candidates)  # noqa: PLW2901
         evaluation = tasks.evaluate(night, snapshot, past, scored)
+        audits = [
+            tasks.ablation(night, snapshot, past),
+            tasks.consistency(night, past, scored[night.config.recommend.model], held_out),
+        ]
 
         present = tasks.histories(night, snapshot, night.as_of, "present")
         held_out = tasks.validation(night, snapshot, night.as_of, "present")
@@ -51,5 +55,5 @@ def nightly(
         ranked = tasks.recommend(night, snapshot, present, model)
         gated = tasks.gate(night, evaluation, ranked)
 
-        evidence = tasks.report(night, snapshot, evaluation, ranked, gated)
+        evidence = tasks.report(night, snapshot, evaluation, audits, ranked, gated)
         return tasks.publish(night, evidence)

@@ -134,7 +134,7 @@ def publish(night: Night) -> Path:
     return settle(night.store, night.folder, list_run(night, "night"))
 
 
-def keep(night: Night) -> Path:
-    """Writes a training run's manifest and moves it to ``trained/``."""
-    (night.folder / "manifest.json").write_text(json.dumps(list_run(night, "training"), indent=2), encoding="utf-8")
+def keep(night: Night, kind: str) -> Path:
+    """Writes the manifest of a run that publishes nothing (``kind``: training or ablation) and moves it to ``trained/``."""
+    (night.folder / "manifest.json").write_text(json.dumps(list_run(night, kind), indent=2), encoding="utf-8")
     return night.store.keep_trained(night.folder)

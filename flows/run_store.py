@@ -8,7 +8,7 @@
       published/CURRENT  symbolic link to the run in force
       held/RUN/          a whole run that is not published: it waits for a person's decision, was rejected, or was blocked
       records/           the chain: who published, held, approved or rejected which run (flows/records)
-      trained/RUN/       what `nightfolio train` made: models and metrics, no recommendations
+      trained/RUN/       what `nightfolio train` and `nightfolio ablate` made: models and metrics, no recommendations
       failed/RUN/        a run that stopped: failure.json says where and why, with the evidence it had; --resume RUN goes on
       leases/AS_OF       who runs that as_of now (an advisory lock that dies with its holder)
       markets/           simulated landing folders, one per setting

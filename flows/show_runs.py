@@ -10,25 +10,19 @@ import polars as pl
 from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from data_contracts.errors import RunNotFound
 from flows.records import tell
 from flows.resume import COMMANDS, kind_of
 from flows.run_store import RunStore
+from flows.show_audit import print_audit
+from flows.show_table import new_table
 from reports import sufficiency
 from reports.ranking import POPULARITY
 
 
 def _read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(name.removeprefix("<"), justify="left" if name.startswith("<") else "right", no_wrap=True)
-    return table
 
 
 def print_night(console: Console, run: Path) -> None:
@@ -72,7 +66,7 @@ def print_metrics(console: Console, run: Path, segments: bool = False) -> None:
         f"no sampled negatives; {everyone['n_customers'][0]:,} customers, {everyone['n_relevant'][0]:,} relevant pairs",
         style="dim",
     )
-    table = _table(
+    table = new_table(
         "<model",
         *(["<segment"] if segments else []),
         "customers",
@@ -117,7 +111,7 @@ def print_sufficiency(console: Console, run: Path) -> None:
     k = max(int(name.split("_")[2]) for name in metrics.columns if name.startswith("ndcg_at_") and name.count("_") == 2)
     models = metrics["model"].unique(maintain_order=True).to_list()
     console.print(f"{sufficiency.sentence(bands)}; NDCG@{k} by band:", style="dim", soft_wrap=True)
-    table = _table("<interactions", "<level", "customers", "share", "asked", *models)
+    table = new_table("<interactions", "<level", "customers", "share", "asked", *models)
     for row in sufficiency.accuracy_by_band(bands, metrics, k).iter_rows(named=True):
         table.add_row(
             row["band"],
@@ -147,7 +141,7 @@ def print_runs(console: Console, store: RunStore) -> None:
     if not entries:
         console.print(f"no run yet under {store.home}; `nightfolio nightly` makes one", soft_wrap=True)
         return
-    table = _table("<run", "<state", "<model", "NDCG", "recommendations", "<note")
+    table = new_table("<run", "<state", "<model", "NDCG", "recommendations", "<note")
     known = tell.standings_of(store)
     for entry in entries:
         model, ndcg, rows, note = "", "", "", "<- CURRENT" if entry.current else ""
@@ -157,7 +151,11 @@ def print_runs(console: Console, store: RunStore) -> None:
             failure = _read(entry.path / "failure.json")
             note = f"stopped at {failure['step']}: {failure['error'].splitlines()[0]}"
         elif (entry.path / "manifest.json").exists():
-            model = _read(entry.path / "manifest.json")["config"]["recommend"]["model"]
+            manifest = _read(entry.path / "manifest.json")
+            model = manifest["config"]["recommend"]["model"]
+            if manifest["kind"] == "ablation":
+                table.add_row(entry.run_id, entry.state, model, "", "", "ablation")
+                continue
             metrics = pl.read_parquet(entry.path / "evaluation" / "metrics.parquet").filter(
                 (pl.col("segment_kind") == "all") & (pl.col("model") == model)
             )
@@ -193,11 +191,12 @@ def print_run(console: Console, run: Path) -> None:
     if manifest["kind"] == "night":
         print_night(console, run)
         tell.print_standing(console, run)
-    else:
+    elif manifest["kind"] == "training":
         print_metrics(console, run)
     print_sufficiency(console, run)
+    print_audit(console, run)
     _print_contracts(console, run)
-    steps = _table("<step", "seconds", "peak MiB")
+    steps = new_table("<step", "seconds", "peak MiB")
     for line in (run / "steps.jsonl").read_text(encoding="utf-8").splitlines():
         step = json.loads(line)
         steps.add_row(step["step"], f"{step['seconds']:.1f}", f"{step['peak_mib']:.0f}")
@@ -211,7 +210,7 @@ def print_run(console: Console, run: Path) -> None:
 
 
 def _print_contracts(console: Console, run: Path) -> None:
-    table = _table("<table", "landed", "withheld", "read", "accepted", "quarantined", "<rules that caught something")
+    table = new_table("<table", "landed", "withheld", "read", "accepted", "quarantined", "<rules that caught something")
     for verdict in _read(run / "contracts" / "verdicts.json"):
         caught = ", ".join(
             f"{rule['rule_id']} {rule['failed']:,} ({rule['outcome']})" for rule in verdict["rules"] if rule["outcome"] != "pass"

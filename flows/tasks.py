@@ -14,8 +14,8 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows import audit, evidence, learn
 from flows import champion as champions
-from flows import evidence, learn
 from flows import gate as gating
 from flows import ingest as landing
 from flows import publish as publishing
@@ -130,6 +130,22 @@ def evaluate(night: Night, snapshot: Artifact, past: Artifact, models: Mapping[s
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
+def ablation(night: Night, snapshot: Artifact, past: Artifact) -> Artifact:
+    """The model without each of its parts, on the audit's budget."""
+    with night.step("ablation"):
+        return Artifact.of(audit.ablate(night, snapshot.open(), past.open(), night.folder / "audit"))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def consistency(night: Night, past: Artifact, model: Artifact, held_out: Artifact | None) -> Artifact:
+    """Whether similar customers have similar attention under the model that is recommended by."""
+    with night.step("attention consistency"):
+        earlier = None if held_out is None else held_out.open()
+        kind = night.config.recommend.model
+        return Artifact.of(audit.compare_attention(night, past.open(), kind, model.open(), earlier, night.folder / "audit"))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
 def recommend(night: Night, snapshot: Artifact, present: Artifact, model: Artifact) -> Artifact:
     """Eligible top k per customer with reasons; removed candidates with theirs."""
     with night.step("recommend"):
@@ -149,10 +165,13 @@ def gate(night: Night, evaluation: Artifact, ranked: Artifact) -> Artifact:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def report(night: Night, snapshot: Artifact, evaluation: Artifact, ranked: Artifact, gated: Artifact) -> Artifact:
+def report(
+    night: Night, snapshot: Artifact, evaluation: Artifact, audits: list[Artifact], ranked: Artifact, gated: Artifact
+) -> Artifact:
     """The evidence pages."""
     with night.step("report"):
-        snapshot.open(), evaluation.open(), ranked.open(), gated.open()
+        for made in (snapshot, evaluation, *audits, ranked, gated):
+            made.open()
         return Artifact.of(evidence.report(night))
 
 
@@ -164,6 +183,6 @@ def publish(night: Night, pages: Artifact) -> Path:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def keep(night: Night) -> Path:
-    """Manifest of a training run, then its move to ``trained/``."""
-    return publishing.keep(night)
+def keep(night: Night, kind: str = "training") -> Path:
+    """Manifest of a run that publishes nothing (training or ablation), then its move to ``trained/``."""
+    return publishing.keep(night, kind)

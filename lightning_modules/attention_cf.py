@@ -9,6 +9,10 @@ For customer u, candidate c and u's history items l::
 The candidate is the query of the item attention, so ``item`` is exactly a sum of one term per holding. The bias of a
 weight falls with the holding's age in days (a learned rate per head) and depends on the customer's profile.
 
+For ablations: with ``spec.attention`` "uniform" all weights a and w are alike and the rest stands; "pooled" has no maps q,
+k, v, s, r either, so that ``item`` is the holdings' mean vector times the candidate's. ``spec.item_side`` False leaves
+``item`` out.
+
 With ``spec.candidates`` a retrieval stage (:mod:`lightning_modules.retrieval`) picks that many items per customer and
 only they are scored, to the same numbers; the rest of a large catalogue stands below them, by popularity. The loss is
 then over the candidates and the target.
@@ -34,6 +38,7 @@ from lightning_modules.histories import Histories, HistoryBatch
 from lightning_modules.holders import Holders, most_recent_holders
 from lightning_modules.losses import softmax_cross_entropy
 from lightning_modules.market_states import MarketView
+from lightning_modules.ranker import no_attention
 from lightning_modules.retrieval import Retrieval, spread
 from lightning_modules.score_modifiers import RegimeFactor, ScoreModifiers, age_and_regime, key_facts
 from lightning_modules.settings import ModelSpec
@@ -51,12 +56,11 @@ class AttentionCF(nn.Module):
         self.n_items = histories.n_items
         dim = spec.dim
         profile = len(histories.customer_feature_names)
-        self.items = ItemVectors(histories, dim)
+        self.items = ItemVectors(histories, dim, spec.item_features)
         self.market = MarketView(histories.market)
         self.profile_scale = StandardisedFeatures(profile)
-        self.query = nn.Linear(dim, dim, bias=False)
-        self.key = nn.Linear(dim, dim, bias=False)
-        self.value = nn.Linear(dim, dim, bias=False)
+        pooled = spec.attention == "pooled"
+        self.query, self.key, self.value = (_map(dim, pooled) for _ in range(3))
         self.profile_query = FeatureMap(profile, dim)
         self.profile_item = FeatureMap(profile, dim)
         self.modifiers = ScoreModifiers(age_and_regime(spec, spec.heads))
@@ -65,8 +69,7 @@ class AttentionCF(nn.Module):
         self.dropout = nn.Dropout(spec.dropout)
         self.person = nn.Linear(dim, spec.holder_dim, bias=False)
         self.person_profile = FeatureMap(profile, spec.holder_dim)
-        self.asks = nn.Linear(spec.holder_dim, spec.holder_dim, bias=False)
-        self.likes = nn.Linear(spec.holder_dim, spec.holder_dim, bias=False)
+        self.asks, self.likes = (_map(spec.holder_dim, pooled) for _ in range(2))
         self.gate = nn.Parameter(torch.tensor(1.0))
         self.interaction = nn.Parameter(torch.tensor(0.0))
         self._register_holders(most_recent_holders(histories, spec.holders))
@@ -91,7 +94,8 @@ class AttentionCF(nn.Module):
             if self.spec.item_start == "covisits":
                 # A holding then speaks for a candidate as far as they lie in one direction: where learning begins.
                 for layer in (self.query, self.key, self.value):
-                    nn.init.eye_(layer.weight)
+                    if isinstance(layer, nn.Linear):
+                        nn.init.eye_(layer.weight)
 
     def loss(self, batch: TrainingBatch) -> Tensor:
         excluded = owned_columns(batch.owned, self.n_items)
@@ -128,6 +132,8 @@ class AttentionCF(nn.Module):
             static = self.items.bias[candidates - 1] + (offered @ told[..., None])[..., 0]
         if self.turn is not None:
             static = static + self.turn.of(self.market.affinity(batch.now, candidates))
+        if not self.spec.item_side:
+            return static + self.gate * self._user_term(batch, read, profile, table, candidates)
         item = self._item_term(batch, read, profile, offered)
         if len(self.holders.columns) == 0:
             return static + item
@@ -143,11 +149,13 @@ class AttentionCF(nn.Module):
         return tuple(f"head {number + 1}" for number in range(self.spec.heads))
 
     def head_attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
-        """[B, K, 1, H, L], the item attention; 0 for an item that was not retrieved."""
+        """[B, K, 1, H, L], the item attention; 0 for an item that was not retrieved, and where the item side is left out."""
+        if not self.spec.item_side:
+            return no_attention(batch, candidates)[:, :, None, None].expand(-1, -1, 1, self.spec.heads, -1)
         table = self.items()
         keys = self._heads(self.key(table[batch.items]))  # [B, L, H, d]
         bias = self._bias(batch, keys, self.profile_scale(batch.features))
-        asked = self._heads(self.query(table[candidates]))
+        asked = self._asked(table[candidates])
         weights = candidate_weights(asked, keys, bias, batch.mask, top_k=self.spec.top_k or None)  # [B, H, K, L]
         weights = weights.transpose(1, 2)[:, :, None]
         if self.retrieval is None:
@@ -159,8 +167,15 @@ class AttentionCF(nn.Module):
         """[..., D] -> [..., H, d]."""
         return values.unflatten(-1, (self.spec.heads, -1))
 
+    def _asked(self, candidates: Tensor) -> Tensor:
+        """[..., D] -> queries [..., H, d]; of zeros where every holding is to weigh alike."""
+        asked = self._heads(self.query(candidates))
+        return asked if self.spec.attention == "learned" else torch.zeros_like(asked)
+
     def _bias(self, batch: HistoryBatch, keys: Tensor, profile: Tensor) -> Tensor:
         """[B, H, L], what is added to a holding's score whatever the candidate: its age, the regime and the profile."""
+        if self.spec.attention != "learned":
+            return keys.new_zeros(len(keys), self.spec.heads, keys.shape[1])
         asked = self._heads(self.profile_query(profile))  # [B, H, d]
         by_profile = torch.einsum("bhd,blhd->bhl", asked, keys) / math.sqrt(keys.shape[-1])
         added = self.modifiers(key_facts(batch, self.market))
@@ -170,7 +185,7 @@ class AttentionCF(nn.Module):
         """Candidates [N, D] or [B, N, D] -> [B, N], exactly a sum over the holdings."""
         keys = self._heads(self.key(read))  # [B, L, H, d]
         terms = candidate_attention(
-            self._heads(self.query(candidates)),
+            self._asked(candidates),
             self._heads(candidates),
             keys,
             self._heads(self.value(read)),
@@ -205,9 +220,16 @@ class AttentionCF(nn.Module):
             theirs = people[slots.flatten(1)].transpose(1, 2)  # [B, p, C K]
             asked = (self.asks(person)[:, None] @ theirs)[:, 0].unflatten(1, slots.shape[1:])
             liked = (self.likes(person)[:, None] @ theirs)[:, 0].unflatten(1, slots.shape[1:])
+        if self.spec.attention != "learned":
+            asked = torch.zeros_like(asked)
         himself = holders.customers[slots] == batch.customers[:, None, None]  # [B, n, K]
         weights = masked_softmax(asked, real & ~himself)
         user = (weights * liked).sum(-1)  # [B, n]
         if candidates is not None:
             return user
         return user.new_zeros(len(user), self.n_items).index_copy(1, holders.columns, user)
+
+
+def _map(dim: int, pooled: bool) -> nn.Module:
+    """A square map without offset; none where vectors are pooled as they are."""
+    return nn.Identity() if pooled else nn.Linear(dim, dim, bias=False)

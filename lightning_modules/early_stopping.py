@@ -11,6 +11,7 @@ knows anything of the days that it is asked for.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from torch import nn
 
 from data_contracts.errors import TrainingError
 from lightning_modules.evaluation import rank_tables
-from lightning_modules.histories import Histories
+from lightning_modules.histories import Histories, HistoryBatch
 from lightning_modules.ranker import Ranker
 
 CUTOFF = 10
@@ -61,8 +62,17 @@ def sampled(validation: Validation, seed: int) -> Validation:
     return Validation(validation.histories_dir, validation.customers[kept], validation.items[kept])
 
 
-def slice_ndcg(model: Ranker, histories: Histories, validation: Validation, max_length: int | None) -> float:
-    """Mean NDCG@10 over the slice's customers: full catalogue less what they bought before, no sampled negatives."""
+def slice_ndcg(
+    model: Ranker,
+    histories: Histories,
+    validation: Validation,
+    max_length: int | None,
+    shown: Callable[[HistoryBatch], HistoryBatch] = lambda batch: batch,
+) -> float:
+    """Mean NDCG@10 over the slice's customers: full catalogue less what they bought before, no sampled negatives.
+
+    ``shown``: how the model gets to see a batch (see :func:`lightning_modules.shuffled.shown`).
+    """
     assert isinstance(model, nn.Module)
     device = next(model.parameters()).device
     training = model.training
@@ -70,7 +80,7 @@ def slice_ndcg(model: Ranker, histories: Histories, validation: Validation, max_
     try:
         with torch.no_grad():
             ranks, _ = rank_tables(
-                lambda batch: model.score(batch.to(device)),
+                lambda batch: model.score(shown(batch.to(device))),
                 histories,
                 validation.customers,
                 validation.items,

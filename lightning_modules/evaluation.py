@@ -158,3 +158,19 @@ def _sorted(parts: list[dict[str, npt.NDArray[Any]]], schema: pa.Schema, keys: t
     columns = {name: np.concatenate([part[name] for part in parts]) for name in schema.names}
     table = pa.table({name: pa.array(columns[name]).cast(schema.field(name).type) for name in schema.names})
     return table.sort_by([(key, "ascending") for key in keys])
+
+
+def best_items(
+    score: Scorer, histories: Histories, customers: Integers, k: int, max_length: int | None = None, batch_size: int = 512
+) -> npt.NDArray[np.int64]:
+    """[n, k] items 1..N that ``customers`` [n] (rows) have not bought, best first; 0 where there are no more."""
+    found = np.zeros((len(customers), k), np.int64)
+    place = {int(row): number for number, row in enumerate(customers)}
+    for batch in histories.batches(customers, batch_size=batch_size, max_length=max_length):
+        with torch.no_grad():
+            scores = score(batch).float().cpu()
+        owned = owned_columns(histories.batch(batch.customers).items, histories.n_items)
+        order, real = top_columns(scores, ~owned, k)
+        rows = [place[row] for row in batch.customers.tolist()]
+        found[rows, : order.shape[1]] = torch.where(real, order + 1, 0).numpy()
+    return found

@@ -74,10 +74,10 @@ class ItemVectors(nn.Module):
 
     item_features: Tensor
 
-    def __init__(self, histories: Histories, dim: int) -> None:
+    def __init__(self, histories: Histories, dim: int, with_features: bool = True) -> None:
         super().__init__()
-        features = len(histories.item_feature_names)
-        self.register_buffer("item_features", histories.item_features.clone(), persistent=False)
+        features = len(histories.item_feature_names) if with_features else 0
+        self.register_buffer("item_features", histories.item_features[:, :features].clone(), persistent=False)
         self.scale = StandardisedFeatures(features)
         # Row 0 is padding; it is never a candidate and its attention is masked.
         self.learned = nn.Embedding(histories.n_items + 1, dim)
@@ -88,7 +88,7 @@ class ItemVectors(nn.Module):
     def prepare(self, histories: Histories, half_life_days: float | None, start: ItemStart) -> None:
         """Take the features' scale, the items' popularity and, if asked, where their vectors begin from a training set."""
         with torch.no_grad():
-            self.scale.learn(histories.item_features)
+            self.scale.learn(self.item_features)
             self.bias.copy_(log_popularity(histories, half_life_days))
             if start == "covisits":
                 self.learned.weight[1:] = covisit_vectors(histories, self.learned.embedding_dim)

@@ -35,6 +35,7 @@ from lightning_modules.histories import Histories
 from lightning_modules.module import LogRow
 from lightning_modules.ranker import Ranker
 from lightning_modules.settings import ModelSpec, TrainSettings, as_json
+from lightning_modules.shuffled import shown
 from lightning_modules.training_loop import OnEpoch, Trained, mean_loss, quiet_and_repeatable, train_epochs
 
 __all__ = ["FitReport", "ModelSpec", "TrainSettings", "Validation", "build_ranker", "fit", "fitted_spec", "load_ranker"]
@@ -176,7 +177,7 @@ def _validate(
     return train_epochs(
         model, spec, settings, earlier, out / "validating",
         purpose=validation.digest(),
-        measure=lambda fitted: slice_ndcg(fitted, earlier, asked, events_read(spec)),
+        measure=lambda fitted: slice_ndcg(fitted, earlier, asked, events_read(spec), shown(settings)),
         resume=resume,
         on_epoch=on_validation,
     )  # fmt: skip

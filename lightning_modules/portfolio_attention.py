@@ -16,6 +16,9 @@ An asset that nobody has bought yet has no "buyers" group and no popularity: its
 its feature attention falls on the groups it has. So that the features learn to stand alone, training now and then
 hides the "buyers" group of some items; and it never counts a cold item as a refused one.
 
+For ablations: with ``spec.attention`` "uniform" all weights a, and all b among the groups an item has, are alike and the rest
+stands; "pooled" has no maps q, k, v, s either. Without ``spec.item_features`` "buyers" is the only group.
+
 Sources: Xiao et al. 2017 (AFM: attention over feature terms), https://arxiv.org/abs/1708.04617; He et al. 2018 (NAIS),
 https://arxiv.org/abs/1809.07053; Volkovs et al. 2017 (DropoutNet), https://papers.nips.cc/paper/7081
 """
@@ -66,7 +69,7 @@ class PortfolioAttention(nn.Module):
         self.spec = spec
         self.n_items = histories.n_items
         names = histories.item_feature_names
-        groups = feature_groups(names)
+        groups = feature_groups(names) if spec.item_features else {}
         self.feature_names = (*groups, BUYERS)
         self._columns = tuple(groups.values())
         width, count, profile = spec.feature_dim, len(self.feature_names), len(histories.customer_feature_names)
@@ -79,7 +82,8 @@ class PortfolioAttention(nn.Module):
         self.maps = nn.ModuleList(FeatureMap(len(columns), width) for columns in self._columns)
         self.bought = nn.Embedding(self.n_items + 1, width)
         nn.init.normal_(self.bought.weight, std=width**-0.5)
-        self.query, self.key, self.value, self.asked = (_per_group(count, width) for _ in range(4))
+        pooled = spec.attention == "pooled"
+        self.query, self.key, self.value, self.asked = (None if pooled else _per_group(count, width) for _ in range(4))
         self.modifiers = ScoreModifiers([ValueWeight(count), *age_and_regime(spec, count)])
         self.told = FeatureMap(profile, count * width)
         self.ask = FeatureMap(profile, width)
@@ -99,7 +103,8 @@ class PortfolioAttention(nn.Module):
                 # A holding's buyers then speak for a candidate as far as they lie in one direction: where learning begins.
                 self.bought.weight[1:] = covisit_vectors(histories, self.spec.feature_dim)
                 for maps in (self.query, self.key, self.value):
-                    nn.init.eye_(maps[-1])
+                    if maps is not None:
+                        nn.init.eye_(maps[-1])
             # The features' part of popularity by ridge regression over the items that were bought; the rest is the item's own.
             popularity, warm = log_popularity(histories, half_life_days), self.warm.cpu()
             known = self._known_features().cpu()[warm]
@@ -132,7 +137,7 @@ class PortfolioAttention(nn.Module):
         read = self._read(batch, seen)
         profile = self.profile_scale(batch.features)
         found = candidate_attention(
-            _mapped(outputs, self.query), outputs, read.keys, read.values, read.bias, batch.mask, top_k=self.spec.top_k or None
+            self._asked(outputs), outputs, read.keys, read.values, read.bias, batch.mask, top_k=self.spec.top_k or None
         ).transpose(1, 2)  # [B, N, F]
         told = torch.einsum("bfd,nfd->bnf", self._told(profile), outputs)
         held = batch.mask.sum(1).clamp_min(1).to(found.dtype)
@@ -154,7 +159,7 @@ class PortfolioAttention(nn.Module):
         """[B, K, 1, F, L]: the attention of each feature over holdings."""
         seen = self._catalogue()
         read = self._read(batch, seen)
-        asked = _mapped(seen.groups[candidates], self.query)  # [B, K, F, d]
+        asked = self._asked(seen.groups[candidates])  # [B, K, F, d]
         given = candidate_weights(asked, read.keys, read.bias, batch.mask, top_k=self.spec.top_k or None)  # [B, F, K, L]
         return given.transpose(1, 2)[:, :, None]
 
@@ -186,9 +191,16 @@ class PortfolioAttention(nn.Module):
 
     def _read(self, batch: HistoryBatch, seen: Catalogue) -> _Read:
         held = self.dropout(seen.groups[batch.items])  # [B, L, F, d]
-        bias = self.modifiers(key_facts(batch, self.market))
+        bias = self.modifiers(key_facts(batch, self.market))  # [B, F, L]
         assert bias is not None
+        if self.spec.attention != "learned":
+            bias = torch.zeros_like(bias)
         return _Read(_mapped(held, self.key), _mapped(held, self.value), bias)
+
+    def _asked(self, candidates: Tensor) -> Tensor:
+        """[..., F, d] -> queries of the same shape; zeros where every holding is to weigh alike."""
+        asked = _mapped(candidates, self.query)
+        return asked if self.spec.attention == "learned" else torch.zeros_like(asked)
 
     def _told(self, profile: Tensor) -> Tensor:
         """[B, F, d]."""
@@ -198,6 +210,8 @@ class PortfolioAttention(nn.Module):
         self, batch: HistoryBatch, seen: Catalogue, profile: Tensor, candidates: Tensor, present: Tensor
     ) -> Tensor:
         """[B, N, F] of candidates [B or 1, N, F, d]."""
+        if self.spec.attention != "learned":
+            return masked_softmax(present.to(profile.dtype), present).expand(len(profile), -1, -1)
         # The portfolio: the mean of the holdings, each by its value.
         share = masked_softmax(batch.weights, batch.mask, 1)
         portfolio = torch.einsum("bl,blfd->bfd", share, seen.groups[batch.items]).flatten(1)
@@ -224,6 +238,6 @@ def _per_group(count: int, width: int) -> nn.Parameter:
     return nn.Parameter(torch.randn(count, width, width) * width**-0.5)
 
 
-def _mapped(values: Tensor, maps: Tensor) -> Tensor:
-    """[..., F, d] x [F, d, d] -> [..., F, d]."""
-    return torch.einsum("...fd,fde->...fe", values, maps)
+def _mapped(values: Tensor, maps: Tensor | None) -> Tensor:
+    """[..., F, d] x [F, d, d] -> [..., F, d]; None: as they are."""
+    return values if maps is None else torch.einsum("...fd,fde->...fe", values, maps)

@@ -10,6 +10,9 @@ For customer u with history items l, and item i::
 The MLP's first layer is split into the context's part and the item's part, so a pair costs one hidden layer's width and
 no matrix product. All items share one attention, which is what :meth:`attention` returns.
 
+For ablations: with ``spec.attention`` "uniform" all weights a are alike and the rest stands; "pooled" has no maps q, k, v, W
+either: c(u) is q(u)'s unmapped context plus the history's mean vector.
+
 Sources: Li et al. 2017 (NARM), https://arxiv.org/abs/1711.04725; Liu et al. 2018 (STAMP: the last item asks),
 https://doi.org/10.1145/3219819.3219950; He et al. 2017 (NCF: MLP over user and item), https://arxiv.org/abs/1708.05031
 """
@@ -45,18 +48,18 @@ class SequentialAttention(nn.Module):
         self.spec = spec
         self.n_items = histories.n_items
         dim, profile = spec.dim, len(histories.customer_feature_names)
-        self.items = ItemVectors(histories, dim)
+        self.items = ItemVectors(histories, dim, spec.item_features)
         self.market = MarketView(histories.market)
         self.profile_scale = StandardisedFeatures(profile)
         self.from_profile = FeatureMap(profile, dim)
         self.from_last = nn.Linear(dim, dim, bias=False)
         self.from_recent = nn.Linear(dim, dim, bias=False)
         self.norm = nn.LayerNorm(dim)
-        self.query = nn.Linear(dim, dim)
-        self.key = nn.Linear(dim, dim, bias=False)
-        self.value = nn.Linear(dim, dim, bias=False)
+        pooled = spec.attention == "pooled"
+        self.query = nn.Identity() if pooled else nn.Linear(dim, dim)
+        self.key, self.value = (nn.Identity() if pooled else nn.Linear(dim, dim, bias=False) for _ in range(2))
         self.modifiers = ScoreModifiers(age_and_regime(spec, spec.heads))
-        self.output = nn.Linear(dim, dim, bias=False)
+        self.output = nn.Identity() if pooled else nn.Linear(dim, dim, bias=False)
         self.of_context = nn.Linear(dim, spec.mlp_dim)
         self.of_item = nn.Linear(dim, spec.mlp_dim, bias=False)
         self.hidden = nn.Parameter(torch.randn(spec.mlp_dim) * 0.1 * spec.mlp_dim**-0.5)
@@ -101,13 +104,14 @@ class SequentialAttention(nn.Module):
         mean = (read * recent[..., None]).sum(1) / recent.sum(1, keepdim=True).clamp_min(1)
         profile = self.from_profile(self.profile_scale(batch.features))
         asked = self.norm(profile + self.from_last(last) + self.from_recent(mean))  # [B, D]
-        heads = self.spec.heads
+        heads, learned = self.spec.heads, self.spec.attention == "learned"
+        query = self.query(asked)
         found, given = attend(
-            split_heads(self.query(asked)[:, None], heads),  # [B, H, 1, d]
+            split_heads((query if learned else torch.zeros_like(query))[:, None], heads),  # [B, H, 1, d]
             split_heads(self.key(read), heads),
             split_heads(self.value(read), heads),
             mask=batch.mask[:, None, None],
-            key_bias=self.modifiers(key_facts(batch, self.market)),
+            key_bias=self.modifiers(key_facts(batch, self.market)) if learned else None,
             top_k=self.spec.top_k or None,
             weights=weights,
         )

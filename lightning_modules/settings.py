@@ -43,6 +43,8 @@ TemporalDecay = Literal["none", "learned"]
 Precision = Literal["float32", "bfloat16"]
 DecayShape = Literal["off", "exponential", "power"]
 RegimeMode = Literal["off", "learned", "set"]
+Attention = Literal["learned", "uniform", "pooled"]
+Order = Literal["kept", "shuffled"]
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,12 @@ class ModelSpec:
     heads: int = 2  # attention heads; dim is a multiple of it
     blocks: int = 2  # transformer, gru4rec: stacked layers
     dropout: float = 0.2  # probability, training only
+    attention: Attention = "learned"  # uniform: all weights alike, the rest is kept; pooled: no attention, plain means
     max_length: int = 50  # most recent events that are read
     item_start: ItemStart = "random"  # where the items' vectors begin; covisits: with who was bought near whom
     holders: int = 16  # attention_cf only: most recent holders of a candidate that are asked; 0 asks none
     holder_dim: int = 16  # attention_cf only: width of a customer's vector in the attention over holders
+    item_side: bool = True  # attention_cf only: False leaves out what holdings say, holders alone speak
     recent_days: int = 90  # recent_popularity only: buyers of this many days before the cut are counted
     markov_steps: int = 20  # markov only: a transition leads to one of this many events that follow
     markov_step_decay: float = 0.95  # markov only: what each further event between two costs, as a factor
@@ -69,9 +73,9 @@ class ModelSpec:
     horizon_days: int = 164  # signal_attention only: how far ahead the question looks, asked on past days
     anchors: int = 8  # signal_attention only: past days that are asked on
     anchor_spacing_days: int = 30  # signal_attention only
+    item_features: bool = True  # an item's vector is learned plus what its features say; False: learned only
     # transformer and gru4rec only, from here on
     cosine_scale: float | None = None  # a score is this times a cosine instead of an inner product; None: it is not
-    item_features: bool = True  # an item's vector is learned plus what its features say; False: learned only
     profile: bool = True  # the customer's profile is added to every position
     item_bias: bool = True  # one learned number an item, starting at its log popularity
     exclude_owned: bool = True  # what a customer ever bought is no negative of his
@@ -99,6 +103,8 @@ class ModelSpec:
         _check("heads", self.heads, self.heads >= 1 and self.dim % self.heads == 0, "a divisor of dim")
         _check("blocks", self.blocks, 1 <= self.blocks <= 24, "1 to 24")
         _check("dropout", self.dropout, 0 <= self.dropout < 1, "at least 0, below 1")
+        _check("attention", self.attention, self.attention in get_args(Attention), "learned, uniform or pooled")
+        _check("item_side", self.item_side, self.item_side or self.holders > 0, "true where holders is 0: somebody must speak")
         _check("max_length", self.max_length, 1 <= self.max_length <= 10_000, "1 to 10000")
         scale = self.cosine_scale
         _check("cosine_scale", scale, scale is None or 0 < scale <= 1000, "above 0, at most 1000, or none")
@@ -151,6 +157,7 @@ class TrainSettings:
     negatives: int = 256  # drawn a batch, for the losses other than the full softmax
     negatives_power: float = 0.0  # a negative is drawn in proportion to (1 + buyers) to this power: 0 all alike
     gbce_calibration: float = 0.75  # gbce only: 0 is plain binary cross-entropy, 1 undoes the sampling altogether
+    order: Order = "kept"  # shuffled: a customer's purchases change days with each other (lightning_modules.shuffled)
     patience: int = 3  # epochs without a better NDCG@10 on the validation slice, where there is one, that end the fit
     seed: int = 0
     threads: int = 2  # torch's CPU threads: a different number gives different last bits
@@ -168,6 +175,7 @@ class TrainSettings:
         _check("negatives", self.negatives, 1 <= self.negatives <= 100_000, "1 to 100000")
         _check("negatives_power", self.negatives_power, 0 <= self.negatives_power <= 2, "0 to 2")
         _check("gbce_calibration", self.gbce_calibration, 0 <= self.gbce_calibration <= 1, "0 to 1")
+        _check("order", self.order, self.order in get_args(Order), "kept or shuffled")
         _check("patience", self.patience, 1 <= self.patience <= 10_000, "1 to 10000")
         _check("seed", self.seed, 0 <= self.seed < 2**31, "0 to 2147483647")
         _check("threads", self.threads, 1 <= self.threads <= 1024, "1 to 1024")

@@ -11,6 +11,9 @@ customer bought, and the profile. The model is trained on the question itself, a
 Six of the signals are sums over the customer's holdings, so each holding's part in a score is known exactly;
 ``attention`` is its share of what holdings say in favour. ``signal_weights`` says which signals were attended to.
 
+For ablations: with ``spec.attention`` "uniform" every a[u, j] is 1 / J and the strengths stand, so that all customers are
+served by one weighting; "pooled" has one strength for all signals besides: their plain mean.
+
 Sources: softmax attention with a learned key per signal, after Vaswani et al. 2017, https://arxiv.org/abs/1706.03762;
 EASE as a signal, Steck 2019, https://arxiv.org/abs/1905.03375.
 """
@@ -97,7 +100,7 @@ class SignalAttention(nn.Module):
         self.anchors: dict[str, Tensor] = {}
         self.query = nn.Sequential(nn.Linear(ACTIVITY + traits, QUERY_WIDTH), nn.SiLU(), nn.Dropout(spec.dropout))
         self.keys = nn.Linear(QUERY_WIDTH, len(self.signals))
-        self.strength = nn.Parameter(torch.full((len(self.signals),), 0.3))
+        self.strength = nn.Parameter(torch.full((1 if spec.attention == "pooled" else len(self.signals),), 0.3))
 
     def prepare(self, histories: Histories, half_life_days: float | None) -> None:
         """Computes the market of the cut and of every anchor, and the scales of signals and contexts over the anchors."""
@@ -151,7 +154,9 @@ class SignalAttention(nn.Module):
 
     def signal_weights(self, batch: HistoryBatch) -> Tensor:
         """[B, J], the attention over ``signals``; each row sums to 1."""
-        return as_changed(torch.softmax(self.keys(self.query(self._context(batch))), -1), None, over="signals")
+        asked = self.keys(self.query(self._context(batch)))
+        asked = asked if self.spec.attention == "learned" else torch.zeros_like(asked)
+        return as_changed(torch.softmax(asked, -1), None, over="signals")
 
     def attention(self, batch: HistoryBatch, candidates: Tensor) -> Tensor:
         """[B, K, L], each holding's share of what holdings say in favour of a candidate (at its last event)."""

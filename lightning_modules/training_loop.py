@@ -28,10 +28,12 @@ from lightning_modules.module import LogRow, RankerModule
 from lightning_modules.objective import Negatives
 from lightning_modules.ranker import Ranker
 from lightning_modules.settings import ModelSpec, TrainSettings, as_json
+from lightning_modules.shuffled import ShuffledExamples
 from lightning_modules.signal_attention import SignalAttention
 
 OnEpoch = Callable[[int, int, float], None]
 Measure = Callable[[Ranker], float]
+Learnt = PurchaseExamples | SequenceExamples | AnchorExamples | ShuffledExamples
 EXAMPLES: dict[str, type[PurchaseExamples] | type[SequenceExamples]] = {
     "purchases": PurchaseExamples,
     "sequences": SequenceExamples,
@@ -107,8 +109,17 @@ def train_epochs(
 
 def _examples(
     model: Ranker, spec: ModelSpec, settings: TrainSettings, histories: Histories
+) -> tuple[Learnt, LengthBuckets | AnchorBatches]:
+    """What the model learns from, and the batches of an epoch; in the order that the settings ask for."""
+    examples, batches = _in_order(model, spec, settings, histories)
+    if settings.order == "shuffled":
+        return ShuffledExamples(examples, settings.seed, sequences=isinstance(examples, SequenceExamples)), batches
+    return examples, batches
+
+
+def _in_order(
+    model: Ranker, spec: ModelSpec, settings: TrainSettings, histories: Histories
 ) -> tuple[PurchaseExamples | SequenceExamples | AnchorExamples, LengthBuckets | AnchorBatches]:
-    """What the model learns from, and the batches of an epoch."""
     if isinstance(model, SignalAttention):
         asked = AnchorExamples(histories, model.anchor_days(histories), spec.horizon_days)
         if len(asked) == 0:

@@ -5,6 +5,9 @@ added everywhere. Pre- or post-LN blocks, sinusoidal, learned or no positions, a
 in the age of an event, output tied to the items' vectors. What is read from features, and which negatives are left out,
 can be switched off for plain sequences (:class:`lightning_modules.settings.ModelSpec`).
 
+For ablations: with ``spec.attention`` "uniform" every position weighs all that it may see alike, and the rest stands;
+"pooled" has no attention in its blocks: each event is read alone and a customer is the mean of what was read.
+
 The batch is packed: no row is padding (:mod:`lightning_modules.packed`). There is no dropout on attention weights: the
 fused kernels of a CPU have none.
 
@@ -46,6 +49,7 @@ class Block(nn.Module):
         super().__init__()
         dim = spec.dim
         self.pre = spec.norm == "pre"
+        self.attention = spec.attention
         self.kernel, self.top_k = spec.kernel, spec.top_k
         self.attention_norm = nn.LayerNorm(dim)
         self.mix = nn.Linear(dim, 3 * dim)  # query, key, value
@@ -69,9 +73,13 @@ class Block(nn.Module):
 
         ``days`` [T] float32: days of a row relative to the last row of its sequence, so never above 0.
         """
+        given: list[Tensor] | None = None
+        if self.attention == "pooled":
+            return self._fed_forward(values), given
         mixed = _linear(self.mix, _norm(self.attention_norm, values) if self.pre else values)
         key_bias = None if self.decay is None else days[:, None] * F.softplus(self.decay)  # [T, H]
-        given: list[Tensor] | None = None
+        if self.attention == "uniform":
+            mixed, key_bias = as_means(mixed.chunk(3, -1)[2]), None
         if weights:
             attended, given = packed_weights(mixed, packing, key_bias, self.kernel, self.top_k)
         else:
@@ -79,9 +87,13 @@ class Block(nn.Module):
         values = values + self.dropout(_linear(self.output, attended))
         if not self.pre:
             values = _norm(self.attention_norm, values)
+        return self._fed_forward(values), given
+
+    def _fed_forward(self, values: Tensor) -> Tensor:
+        """[T, D] -> [T, D], row by row."""
         inner = self.dropout(F.gelu(_linear(self.expand, _norm(self.forward_norm, values) if self.pre else values)))
         values = values + self.dropout(_linear(self.contract, inner))
-        return values if self.pre else _norm(self.forward_norm, values), given
+        return values if self.pre else _norm(self.forward_norm, values)
 
 
 class CausalTransformer(ItemTable):
@@ -150,6 +162,9 @@ class CausalTransformer(ItemTable):
 
     def _last_position(self, batch: HistoryBatch) -> list[Tensor]:
         """Of each block the last position's attention over the history, [B, H, L], without what fell on the start token."""
+        if self.spec.attention == "pooled":
+            alike = batch.mask / batch.lengths[:, None].clamp_min(1)
+            return [alike[:, None].expand(-1, self.spec.heads, -1)] * len(self.blocks)
         packing = Packing.of(batch.lengths + 1, self.spec.heads, group=len(batch.lengths))
         values, days = self._embed(batch, self.item_table(), packing, drop_last=False)
         group = packing.groups[0]  # the one group, in the order of its sequences
@@ -174,6 +189,8 @@ class CausalTransformer(ItemTable):
             values, _ = block(values, packing, days)
         if self.norm is not None:
             values = _norm(self.norm, values)
+        if self.spec.attention == "pooled":
+            values = packed_attention(as_means(values), packing)
         if self.spec.cosine_scale is not None:
             values = self.spec.cosine_scale * F.normalize(values, dim=-1)
         return values, packing
@@ -209,6 +226,11 @@ class CausalTransformer(ItemTable):
 def _to_one(weights: Tensor) -> Tensor:
     """[..., L], each row to a sum of 1; a row of zeros stays one."""
     return weights / weights.sum(-1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+
+
+def as_means(values: Tensor) -> Tensor:
+    """[T, D] -> [T, 3 * D]: with queries and keys of 0, attention of any kernel is the mean of the values it may see."""
+    return F.pad(values, (2 * values.shape[-1], 0))
 
 
 def _linear(layer: nn.Linear, values: Tensor) -> Tensor:

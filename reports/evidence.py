@@ -165,6 +165,15 @@ class AttentionEvidence:
 
 
 @dataclass(frozen=True)
+class ConsistencyEvidence:
+    """Whether similar customers have similar attention; ``table`` as in the run's ``audit/consistency.parquet``."""
+
+    table: pl.DataFrame
+    how: str
+    """Which model, which customers and how many permutations, in a sentence."""
+
+
+@dataclass(frozen=True)
 class TrainingEvidence:
     """One fit. ``curve`` columns: ``step`` i64, ``epoch`` i64, ``learning_rate`` f64, ``loss`` f64; no row: closed form.
 
@@ -232,6 +241,10 @@ class Evidence:
     removed by it), ``customers`` i64 (customers it touched)."""
 
     attention: AttentionEvidence | Absent
+    ablation: pl.DataFrame | Absent
+    """What the parts of the model are worth: as :func:`reports.ablation.ablation_table` returns it, with ``sample`` i64
+    (customers learnt from) and ``epochs`` i64."""
+    consistency: ConsistencyEvidence | Absent
     faithfulness: FaithfulnessEvidence | Absent
     training: tuple[TrainingEvidence, ...] | Absent
 

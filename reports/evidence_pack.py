@@ -14,6 +14,8 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
+from reports import consistency
+from reports.ablation import ablation_svg
 from reports.attention import heatmap_svg, write_attention_page
 from reports.attention_panels import Side, panels_svg
 from reports.changes import lists_svg
@@ -43,6 +45,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "recommendations": ("customer", "rank", "asset_id", "asset_name", "score", "reason"),
     "exclusions": ("rule_id", "reason", "candidates", "customers"),
     "regimes": ("date", "regime", "level"),
+    "ablation": ("model", "variant", "part", "meaning", "ndcg", "reference_ndcg", "drop", "verdict", "said", "sample", "epochs"),
     "sufficiency": ("band", "level", "customers", "share", "interactions"),
     "register": ("model_id", "kind", "run", "status", "trained_to", "trained_on", "parent", "ndcg", "approval"),
 }
@@ -78,6 +81,7 @@ def write_evidence(directory: Path, evidence: Evidence) -> Path:
         for side, label in SIDES.items():
             values[f"{side}_panels"] = Markup("") if detail is None else panels_svg(detail, side, label)
         pages["attention"] = write_attention_page(evidence.attention, directory / "attention.html").name
+    values |= _audit(evidence)
     if not isinstance(evidence.faithfulness, Absent):
         values |= _faithfulness(evidence.faithfulness)
     values["fits"] = ()
@@ -212,6 +216,21 @@ def _write_card(card: ModelCard, ranking: RankingEvidence | Absent, values: dict
     if not isinstance(ranking, Absent):
         shown |= {"segments": values["segments"], "k": values["k"], "protocol": ranking.protocol, "baseline": ranking.baseline}
     return write_page("model_card.html", directory / "model_card.html", card=card, **shown)
+
+
+def _audit(evidence: Evidence) -> dict[str, Any]:
+    """What stands in the sections on ablation and consistency."""
+    values: dict[str, Any] = {"ablation_picture": Markup(""), "ablation_budgets": [], "consistency": [], "consistency_said": ""}
+    if not isinstance(evidence.ablation, Absent):
+        values["ablation_picture"] = ablation_svg(evidence.ablation)
+        budgets = evidence.ablation.group_by("model", "sample", "epochs", maintain_order=True)
+        measured = budgets.agg(pl.col("seeds").max(), pl.col("n_customers").max()).drop_nulls("n_customers")
+        values["ablation_budgets"] = measured.to_dicts()
+    if not isinstance(evidence.consistency, Absent):
+        values["consistency_said"] = consistency.sentence(evidence.consistency.table)
+        values["consistency_how"] = evidence.consistency.how
+        values["consistency"] = _grouped(consistency.rows(evidence.consistency.table), "support")
+    return values
 
 
 def _write_metrics_page(ranking: RankingEvidence, target: Path) -> Path:

@@ -9,9 +9,11 @@ import polars as pl
 
 from flows import publish as publishing
 from flows.evidence import (
+    ablation,
     attention,
     card,
     changes,
+    consistency,
     drift,
     exclusions,
     faithfulness,
@@ -53,6 +55,8 @@ def gather(night: Night) -> Evidence:
         recommendations=recommendations.gather(night),
         exclusions=exclusions.gather(night),
         attention=attention.gather(night),
+        ablation=ablation.gather(night),
+        consistency=consistency.gather(night),
         faithfulness=faithfulness.gather(night),
         training=training.gather(night),
         drift=drift.gather(night),

@@ -10,6 +10,7 @@ from flows.gate.finding import Finding, Subject, interval
 from flows.sections.gate import GateConfig
 from lightning_modules.family import FAMILY
 from lightning_modules.settings import ModelKind
+from reports.consistency import reading
 
 ABLATION = Subject(
     "ablation",
@@ -48,7 +49,10 @@ def ablation(table: pl.DataFrame | None, model: ModelKind, settings: GateConfig)
         return ABLATION.not_applicable(f"the published model ({model}) has no attention")
     if table is None:
         return ABLATION.not_measured("no ablation was run (audit/ablation.parquet)")
-    rows = table.filter(pl.col("variant").is_in(TAKEN_AWAY) & (pl.col("model") == model) & pl.col("applies"))
+    rows = table.filter(pl.col("variant").is_in(TAKEN_AWAY) & (pl.col("model") == model))
+    if rows.is_empty():
+        return ABLATION.not_measured(f"no variant of {model} takes its attention away (audit.ablations)")
+    rows = rows.filter("applies")
     if rows.is_empty():
         return ABLATION.not_applicable(f"attention cannot be taken out of the published model ({model})")
     said = " ".join(rows["said"])
@@ -74,7 +78,8 @@ def consistency(table: pl.DataFrame | None, model: ModelKind, settings: GateConf
     if rows.is_empty():
         return CONSISTENCY.not_measured("no customers could be compared")
     said = "; ".join(
-        f"{row['support']}: divergence {row['mean_jsd']:.3f} against {row['null_mean']:.3f} by chance, p {row['p']:.3f}"
+        f"{row['support']}: divergence {row['mean_jsd']:.3f} against {row['null_mean']:.3f} by chance, p {row['p']:.3f} "
+        f"({reading(row)})"
         for row in rows.iter_rows(named=True)
     )
     alike = bool(((rows["p"] <= settings.consistency_p) & (rows["mean_jsd"] < rows["null_mean"])).all())

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from flows.sections.section import Days, Section
-from lightning_modules.settings import DecayShape, RegimeMode
+from lightning_modules.settings import Attention, DecayShape, RegimeMode
 
 
 class ModelConfig(Section):
@@ -18,6 +18,11 @@ class ModelConfig(Section):
     blocks: int = Field(2, ge=1, le=24)
     dropout: float = Field(0.2, ge=0, lt=1)
     max_length: int = Field(50, ge=2, le=4096, description="Most recent events of a history that a model sees.")
+    attention: Attention = Field(
+        "learned",
+        description="uniform: all attention weights alike, the rest is kept; pooled: no attention, plain means (for ablations).",
+    )
+    item_side: bool = Field(True, description="attention_cf: do the customer's holdings speak, or a candidate's holders alone?")
     holders: int = Field(16, ge=0, le=1024, description="attention_cf: holders of a candidate that user attention looks at.")
     top_k: int = Field(0, ge=0, le=10_000, description="Each query looks at its so many best holdings only; 0: at all.")
     decay: DecayShape = Field("power", description="How a holding's weight falls with its age: off, exponential or power.")
@@ -57,7 +62,7 @@ class ModelConfig(Section):
     item_start: Literal["random", "covisits"] = Field(
         "random", description="Item vectors begin at random, or with who was bought near whom (not bpr_mf)."
     )
-    item_features: bool = Field(True, description="Transformer, gru4rec: items are described by their features too.")
+    item_features: bool = Field(True, description="Items are described by their features too, and not by their buyers alone.")
     profile: bool = Field(True, description="Transformer, gru4rec: the customer's profile is read.")
     item_bias: bool = Field(True, description="Transformer, gru4rec: one learned number an item, from its popularity on.")
     exclude_owned: bool = Field(True, description="Transformer, gru4rec: what a customer ever bought is no negative of his.")
@@ -69,6 +74,8 @@ class ModelConfig(Section):
     def _heads_divide(self) -> ModelConfig:
         if self.dim % self.heads:
             raise ValueError(f"model.dim={self.dim} is not a multiple of model.heads={self.heads}")
+        if self.holders == 0 and not self.item_side:
+            raise ValueError("model.holders=0 and model.item_side=false leave attention_cf nobody to ask")
         return self
 
 

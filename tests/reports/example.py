@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from reports.ablation import VariantScores, ablation_table
 from reports.changes import Change, Changes
 from reports.drift_columns import ColumnDrift, DriftVerdict
 from reports.evidence import (
     Absent,
     AttentionEvidence,
     Check,
+    ConsistencyEvidence,
     Count,
     Evidence,
     Facts,
@@ -111,6 +113,25 @@ def proof(better: bool = True, **changed: Any) -> FaithfulnessEvidence:
     return FaithfulnessEvidence(**values | changed)
 
 
+def scores() -> pl.DataFrame:
+    """Every customer loses a tenth without the part."""
+    reference = [0.2, 0.4] * 30
+    return pl.DataFrame(
+        {"seed": [0] * 60, "customer": range(60), "reference": reference, "ndcg": [value * 0.9 for value in reference]}
+    )
+
+
+def likeness(**replaced: Any) -> pl.DataFrame:
+    """Consistency of all customers and of one segment: alike as far as their holdings are."""
+    line = {
+        "model": "better", "support": "asset", "segment_kind": "all", "segment": "all", "n": 60, "mean_jsd": 0.61,
+        "null_mean": 0.83, "effect": 0.22, "effect_std": 14.0, "p": 0.001, "q": 0.002, "uniform_jsd": 0.58,
+        "holdings_null_mean": 0.6, "holdings_effect": -0.01, "holdings_effect_std": -0.4, "holdings_p": 0.7,
+        "holdings_q": 0.8, "seed_jsd": 0.05,
+    }  # fmt: skip
+    return pl.DataFrame([line | replaced, line | {"segment_kind": "risk_level", "segment": "income", "n": 30} | replaced])
+
+
 def evidence(**sections: Any) -> Evidence:
     customers = pl.DataFrame({"customer": range(80), "risk_level": ["balanced", "income"] * 40})
     column = ColumnDrift("log_value", "wasserstein", 0.1, 0.4, True)
@@ -153,6 +174,13 @@ def evidence(**sections: Any) -> Evidence:
         "attention": AttentionEvidence(
             "better", pl.DataFrame({"customer": ["c-1", "c-1"], "holding": ["Velmora", "Oslund"], "weight": [0.7, 0.3]})
         ),
+        "ablation": ablation_table(
+            [
+                VariantScores("better", "uniform_attention", "weighing by attention", "All weights are the same.", scores()),
+                VariantScores("better", "no_regime", "the regime factor", "Alike.", None, "not_applicable", "it is off"),
+            ]
+        ).with_columns(sample=pl.lit(60, pl.Int64), epochs=pl.lit(3, pl.Int64)),
+        "consistency": ConsistencyEvidence(likeness(), "Measured on 60 of 80 customers."),
         "faithfulness": proof(),
         "training": (
             TrainingEvidence(

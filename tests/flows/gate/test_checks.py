@@ -148,6 +148,7 @@ def test_ablation() -> None:
     assert explanation.ablation(ablated("too_few", "did_not_train"), "attention_cf", DEFAULT).outcome == "not_measured"
     assert explanation.ablation(None, "attention_cf", DEFAULT).outcome == "not_measured"
     assert explanation.ablation(ablated("", "", applies=False), "attention_cf", DEFAULT).outcome == "not_applicable"
+    assert explanation.ablation(ablated("helps", "helps"), "transformer", DEFAULT).outcome == "not_measured"
     assert explanation.ablation(None, "popularity", DEFAULT).outcome == "not_applicable"
 
 
@@ -160,12 +161,17 @@ def consistent(p: float = 0.001, jsd: float = 0.2, kind: str = "all") -> pl.Data
             "mean_jsd": [0.1, jsd],
             "null_mean": [0.3, 0.3],
             "p": [0.001, p],
+            "q": [0.001, p],
+            "holdings_q": [0.4, 0.4],
+            "n": [900, 900],
         }
     )
 
 
 def test_consistency() -> None:
-    assert explanation.consistency(consistent(), "attention_cf", DEFAULT).outcome == "pass"
+    found = explanation.consistency(consistent(), "attention_cf", DEFAULT)
+    assert found.outcome == "pass"
+    assert "alike, as far as holdings are" in found.measured  # no more is claimed than was shown
     for table in (consistent(p=0.2), consistent(jsd=0.31)):
         assert explanation.consistency(table, "attention_cf", DEFAULT).outcome == "warn"
         assert explanation.consistency(table, "attention_cf", BLOCKING).outcome == "block"
