@@ -6,8 +6,8 @@ on how many run at a time, but for the last bits that another number of threads 
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import date
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -37,17 +37,16 @@ def fit_all(night: Night, learnt: Path, past: Artifact, workers: int) -> Path:
     """Every variant, ``workers`` at a time, the processor's threads shared out among them."""
     config, shared = night.config, night.folder / "ablations"
     threads = max(1, config.threads // workers)
-    with night.step("fits"), ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        running = {
-            pool.submit(ablation.fit_and_ask, config, one, learnt, past.path, shared, threads): one for one in fits(config)
-        }
-        try:
-            for future in as_completed(running):
-                ablation.tell(running[future], future.result())
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    job = partial(_fit, config, learnt, past.path, shared, threads)
+    # A pool that ends its workers whatever happens: one that went on would write into a run that has moved to failed/.
+    with night.step("fits"), get_context("spawn").Pool(workers) as pool:
+        for one, out in pool.imap_unordered(job, fits(config)):
+            ablation.tell(one, out)
     return shared
+
+
+def _fit(config: RunConfig, learnt: Path, past: Path, shared: Path, threads: int, one: Fit) -> tuple[Fit, Path]:
+    return one, ablation.fit_and_ask(config, one, learnt, past, shared, threads)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
