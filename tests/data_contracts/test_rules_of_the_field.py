@@ -221,7 +221,7 @@ def test_a_residue_is_repaired_and_a_short_position_is_not(tmp_path: Path, known
 
 
 @pytest.mark.parametrize("table", ["assets", "prices", "transactions"])
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_rows_are_conserved_and_accepted_ones_keep_every_rule(
     table: str, data: st.DataObject, known: CheckContext, tmp_path_factory: pytest.TempPathFactory
