@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from data_contracts.errors import ConfigError, NightfolioError
-from flows import show_explanation, show_runs
+from flows import rules_commands, show_explanation, show_runs
 from flows.bench.commands import bench
 from flows.config import RunConfig, load_config, parse_setting, preset_names
 from flows.contract_commands import contracts
@@ -37,6 +37,8 @@ for _command in RECORDS:
     app.command()(_command)
 app.add_typer(contracts)
 app.add_typer(quarantine)
+app.command()(rules_commands.rules)
+app.command("recheck")(rules_commands.recheck_run)
 # Into a file or a pipe nothing has to fit a screen.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 

@@ -29,6 +29,7 @@ from flows.sections.records import RecordsConfig
 from flows.sections.schedule import ScheduleConfig
 from flows.sections.section import Section
 from flows.sections.source import SimulationConfig, SourceConfig
+from flows.sections.suitability import SuitabilityConfig, default_rules, read_rules
 from flows.sections.train import EvaluateConfig, TrainConfig
 from lightning_modules.settings import LIKELIHOODS, WITHOUT_WEIGHTS
 
@@ -53,6 +54,10 @@ class RunConfig(Section):
     audit: AuditConfig = AuditConfig()
     recommend: RecommendConfig = RecommendConfig()
     explain: ExplainConfig = ExplainConfig()
+    suitability: SuitabilityConfig = Field(
+        default_factory=default_rules,
+        description="Filled from the file that recommend.rules names; `nightfolio rules` prints it.",
+    )
     drift: DriftConfig = DriftConfig()
     gate: GateConfig = GateConfig()
     records: RecordsConfig = RecordsConfig()
@@ -101,7 +106,9 @@ class RunConfig(Section):
         """``("train.epochs", "15")`` for every setting, in order; the source's folder is named, not placed."""
         rows: list[tuple[str, str]] = []
         for name, value in self.model_dump(mode="json").items():
-            if isinstance(value, dict):
+            if name == "suitability":
+                rows += self.suitability.facts()
+            elif isinstance(value, dict):
                 rows += [
                     (f"{name}.{field}", _plain(entry)) for field, entry in value.items() if (name, field) != ("source", "path")
                 ]
@@ -152,6 +159,7 @@ def load_config(
             if not isinstance(branch, dict):
                 raise ConfigError(f"setting {key!r}: {section!r} is a value, not a section", remedy=_field_hint())
         branch[field] = value
+    _fill_in_rules(tree)
     if as_of is not None:
         # The market's own setting decides where the simulated data end; only then is the flag's meaning known.
         if tree.get("source", {}).get("format", "simulated") == "simulated":
@@ -168,7 +176,29 @@ def load_config(
             if problem["type"] == "extra_forbidden":
                 message = "no such setting"
             lines.append(f"{field}: {message}" if field else message)
-        raise ConfigError("; ".join(lines), remedy=_field_hint()) from error
+        about_rules = any(problem["loc"][:1] == ("suitability",) for problem in error.errors())
+        raise ConfigError("; ".join(lines), remedy=_rules_hint() if about_rules else _field_hint()) from error
+
+
+def _fill_in_rules(tree: dict[str, Any]) -> None:
+    """Puts the rules file under ``suitability``, below what a preset or a flag says of single limits."""
+    recommend = tree.setdefault("recommend", {})
+    name = str(recommend.get("rules", "default")) if isinstance(recommend, dict) else "default"
+    own = tree.get("suitability", {})
+    tree["suitability"] = _laid_over(read_rules(name), own) if isinstance(own, dict) else own
+    if name.endswith(".toml"):
+        recommend["rules"] = Path(name).stem  # its place is the machine's business; what it says is kept whole
+
+
+def _laid_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    return {**base} | {
+        key: _laid_over(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        for key, value in over.items()
+    }
+
+
+def _rules_hint() -> str:
+    return "`nightfolio rules` prints the rules in force; flows/suitability_rules/default.toml shows what each may say"
 
 
 def _field_hint() -> str:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
 from flows.config import RunConfig
+from flows.exclusions import Exclusions
 from flows.learn import model_spec
-from flows.profit_view import chosen_by_dial, profit_view, top_lists
-from flows.suitability import NO_LIMIT, PAIR_RULES, RISK_LEVELS
+from flows.list_rules import limited_lists
+from flows.pair_rules import Ceiling, PairRule, pair_rules
+from flows.profit_view import profit_view, top_lists, worth
+from flows.sections.suitability import NoProfile
 from lightning_modules.family import FAMILY, events_read
 from lightning_modules.histories import Histories
 from lightning_modules.ranker import Ranker
 
 BATCH = 512
 Ints = NDArray[np.int64]
-RULE = {name: number for number, name in enumerate(PAIR_RULES)}
+Bools = NDArray[np.bool_]
 
 
 def rank_eligible(
@@ -34,95 +35,117 @@ def rank_eligible(
     snapshot: Path,
     items: pl.DataFrame,
     customers: pl.DataFrame,
-    removed: pl.DataFrame,
+    breaches: pl.DataFrame,
     out: Path,
 ) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
-    """``customer, rank, item, score, by_preference, profit_view`` of the eligible list of k.
+    """``customer, rank, item, score, by_preference, profit_view, flags`` of the eligible list of k; and counts by rule.
 
-    Streams pair exclusions to exclusions.parquet.
+    ``breaches``: what :func:`flows.suitability.asset_breaches` found. ``flags``: ids of the flagging rules that a row breaks.
+    Streams pair exclusions to exclusions.parquet. Counts: candidates and customers that a rule removed, rows that it flagged.
     """
-    open_to_all = ~items["asset_id"].is_in(removed["asset_id"].unique().to_list()).to_numpy()  # [N]
-    asset_risk = items["asset_risk"].to_numpy().astype(np.int8)  # [N]
-    profile = customers["risk_level"].replace_strict(RISK_LEVELS, default=NO_LIMIT, return_dtype=pl.Int8).to_numpy()  # [C]
-    pairs = (
-        customer_pairs(snapshot, config.recommend.same_asset)
-        .join(customers.select("customer_id", "customer"), on="customer_id")
-        .join(items.select("asset_id", column=pl.col("item") - 1), on="asset_id")
-        .sort("customer", "column", "rule")
-    )
-    owner, column, breaks = pairs["customer"].to_numpy(), pairs["column"].to_numpy(), pairs["rule"].to_numpy()
-    asset_ids = pa.array(items["asset_id"].to_list())
-    rule_ids = pa.array(list(PAIR_RULES))
-    schema = pa.schema(
-        [
-            ("customer_id", pa.string()),
-            ("asset_id", pa.dictionary(pa.int32(), pa.string())),
-            ("rule_id", pa.dictionary(pa.int8(), pa.string())),
-        ]
-    )
-    unprofiled = ~customers["has_profile"].to_numpy()  # [C]
-    unknown = customers.filter(pl.Series(unprofiled)).select("customer_id", rule_id=pl.lit("no_profile"))
-    unknown.write_parquet(out / "customer_exclusions.parquet")
-    counts: dict[str, dict[str, int]] = {rule: {"candidates": 0, "customers": 0} for rule in PAIR_RULES}
-    parts: list[pl.DataFrame] = []
+    rules = config.suitability
+    shut = breaches.filter(pl.col("effect") == "exclude")["asset_id"].unique()
+    open_to_all = ~items["asset_id"].is_in(shut.to_list()).to_numpy()  # [N]
+    on_pairs, on_lists = pair_rules(rules, items, customers, snapshot, histories.cut)
+    personal = [rule for rule in on_pairs if rule.excludes]
+    marks = [rule for rule in on_pairs if not rule.excludes] + _asset_marks(breaches, items, customers.height)
+    refused = _refused(config, customers, histories.n_items, out)  # [C]
+    counts = {name: {"candidates": 0, "customers": 0, "flagged": 0} for name in rules.rules}
+    for name, rule in rules.in_force().items():
+        if isinstance(rule, NoProfile):
+            counts[name] |= {"candidates": int(refused.sum()) * histories.n_items, "customers": int(refused.sum())}
+
     k, dial = config.recommend.k, config.recommend.dial
     profit = _profit(snapshot, histories) if dial else np.zeros(histories.n_items)
     lengths = customers["n_buys"].to_numpy()
+    serves_cold = FAMILY[config.recommend.model].serves_cold
     read = events_read(model_spec(config, config.recommend.model))
-    with pq.ParquetWriter(out / "exclusions.parquet", schema, compression="zstd") as writer:
+    parts: list[pl.DataFrame] = []
+    rule_ids = [rule.rule_id for rule in personal] + [rule.rule_id for rule in on_lists]
+    with Exclusions(out / "exclusions.parquet", items["asset_id"], customers["customer_id"], rule_ids) as exclusions:
         for chosen in _batches(histories.n_customers):
             low, high = int(chosen[0]), int(chosen[-1]) + 1
             with torch.inference_mode():
                 scores = model.score(histories.batch(torch.from_numpy(chosen), max_length=read)).float().numpy().copy()
-            if not FAMILY[config.recommend.model].serves_cold:
+            if not serves_cold:
                 scores[lengths[low:high] == 0] = recent
-            first, last = np.searchsorted(owner, [low, high])
-            broken = np.zeros((len(PAIR_RULES), high - low, histories.n_items), bool)  # rule, customer, candidate
-            broken[breaks[first:last], owner[first:last] - low, column[first:last]] = True
-            broken[RULE["above_risk_profile"]] = asset_risk[None, :] > profile[low:high, None]
-            if config.recommend.offer_previously_held:
-                broken[RULE["previously_held"]] = False
-            forbidden = broken.any(axis=0)
-            scores[forbidden | ~open_to_all[None, :] | unprofiled[low:high, None]] = -np.inf
-            liked = top_lists(scores, np.isfinite(scores), k)
+            # A candidate that nobody may be offered, and a customer who is offered nothing, are listed once, elsewhere.
+            asked = open_to_all[None, :] & ~refused[low:high, None]
+            broken = [rule.test.broken(low, high) & asked for rule in personal]
+            allowed = asked & np.isfinite(scores)
+            for hit in broken:
+                allowed &= ~hit
+            liked, passed = limited_lists(scores, allowed, k, on_lists)
             order = liked
             if dial:
                 # Without a history the scores are counts of buyers, no likelihoods: such customers are not dialled.
-                ranked = FAMILY[config.recommend.model].serves_cold | (lengths[low:high] > 0)
-                order = np.where(ranked[:, None], chosen_by_dial(scores, profit, np.isfinite(scores), dial, k), liked)
-            value = np.take_along_axis(scores, order, axis=1)
-            keep = order >= 0
-            who, place = np.nonzero(keep)
+                ranked = serves_cold | (lengths[low:high] > 0)
+                wanted = np.where(ranked[:, None], worth(scores, profit, allowed, dial), scores)
+                on_list, passed = limited_lists(wanted, allowed, k, on_lists)
+                order = top_lists(scores, _chosen(on_list, allowed), k)  # preference orders what was chosen
+            who, place = np.nonzero(order >= 0)
+            column = order[who, place]
+            flags = np.array([rule.test.broken(low, high)[who, column] for rule in marks]).reshape(len(marks), len(who))
             parts.append(
                 pl.DataFrame(
                     {
                         "customer": (who + low).astype(np.int32),
                         "rank": (place + 1).astype(np.int32),
-                        "item": (order[keep] + 1).astype(np.int32),
-                        "score": value[keep].astype(np.float32),
-                        "by_preference": (order[:, :, None] == liked[:, None, :]).any(2)[keep],
-                        "profit_view": profit[order[keep]],
+                        "item": (column + 1).astype(np.int32),
+                        "score": scores[who, column].astype(np.float32),
+                        "by_preference": (order[:, :, None] == liked[:, None, :]).any(2)[who, place],
+                        "profit_view": profit[column],
                     }
-                )
+                ).with_columns(flags=_named([rule.rule_id for rule in marks], flags))
             )
-            # A candidate that nobody may be offered is listed once, in asset_exclusions; here only what is personal.
-            rule, who, what = np.nonzero(broken & open_to_all[None, None, :])
-            for number, name in enumerate(PAIR_RULES):
-                counts[name]["candidates"] += int((rule == number).sum())
-                counts[name]["customers"] += len(np.unique(who[rule == number]))
-            order_by = np.lexsort((rule, what, who))
-            writer.write_table(
-                pa.table(
-                    [
-                        pa.array(customers["customer_id"].gather(who[order_by] + low).to_list(), pa.string()),
-                        pa.DictionaryArray.from_arrays(pa.array(what[order_by].astype(np.int32)), asset_ids),
-                        pa.DictionaryArray.from_arrays(pa.array(rule[order_by].astype(np.int8)), rule_ids),
-                    ],
-                    schema=schema,
-                )
-            )
-    counts["no_profile"] = {"candidates": unknown.height * histories.n_items, "customers": unknown.height}
+            for mark, hit in zip(marks, flags, strict=True):
+                counts[mark.rule_id]["flagged"] += int(hit.sum())
+            for name, hit in zip(rule_ids, [*broken, *passed], strict=True):
+                counts[name]["candidates"] += int(hit.sum())
+                counts[name]["customers"] += int(hit.any(axis=1).sum())
+            exclusions.write(low, [*broken, *passed])
     return pl.concat(parts), counts
+
+
+def _refused(config: RunConfig, customers: pl.DataFrame, n_items: int, out: Path) -> Bools:
+    """[C] who is offered nothing at all; writes customer_exclusions.parquet."""
+    ids = [name for name, rule in config.suitability.in_force().items() if isinstance(rule, NoProfile)]
+    unknown = ~customers["has_profile"].to_numpy() if ids else np.zeros(customers.height, bool)
+    named = [customers.filter(pl.Series(unknown)).select("customer_id", rule_id=pl.lit(name)) for name in ids]
+    nobody = pl.DataFrame(schema={"customer_id": pl.String, "rule_id": pl.String})
+    pl.concat([nobody, *named]).write_parquet(out / "customer_exclusions.parquet")
+    return unknown
+
+
+def _asset_marks(breaches: pl.DataFrame, items: pl.DataFrame, n_customers: int) -> list[PairRule]:
+    """The rules that flag an asset for everybody, e.g. the watch list."""
+    flagged = breaches.filter(pl.col("effect") == "flag")
+    nobody_below = np.zeros(n_customers)
+    return [
+        PairRule(
+            str(name), False, Ceiling(nobody_below, items["asset_id"].is_in(hits["asset_id"].to_list()).to_numpy().astype(float))
+        )
+        for (name,), hits in flagged.group_by("rule_id", maintain_order=True)
+    ]
+
+
+def _chosen(lists: Ints, allowed: Bools) -> Bools:
+    """[n, N]: is the candidate on the list [n, k]?"""
+    chosen = np.zeros_like(allowed)
+    row, place = np.nonzero(lists >= 0)
+    chosen[row, lists[row, place]] = True
+    return chosen
+
+
+def _named(names: list[str], hits: Bools) -> pl.Series:
+    """Per column of ``hits`` [F, n] the names of the rows that are true, as a list."""
+    which, row = np.nonzero(hits)
+    found = pl.DataFrame({"row": row, "name": pl.Series(names, dtype=pl.String).gather(which)})
+    every = pl.DataFrame({"row": np.arange(hits.shape[1])})
+    listed = found.group_by("row", maintain_order=True).agg(pl.col("name"))
+    return every.join(listed, on="row", how="left", maintain_order="left")["name"].fill_null(
+        pl.Series([[]], dtype=pl.List(pl.String))
+    )
 
 
 def _profit(snapshot: Path, histories: Histories) -> NDArray[np.float64]:
@@ -130,29 +153,6 @@ def _profit(snapshot: Path, histories: Histories) -> NDArray[np.float64]:
     closes = pl.scan_parquet(snapshot / "prices.parquet").select("asset_id", "date", "close")
     known = closes.filter(pl.col("date") <= histories.cut).collect()
     return profit_view(known, histories.cut + timedelta(days=1), histories.asset_ids)
-
-
-def customer_pairs(snapshot: Path, same_asset: Mapping[str, str]) -> pl.DataFrame:
-    """``customer_id, asset_id, rule``: what a customer holds, held, or may hold for all that quarantine says.
-
-    A row that a contract set aside is no evidence of what the customer owns, but reason enough not to offer it.
-    """
-    parts = [
-        pl.scan_parquet(snapshot / "holdings.parquet").select(
-            "customer_id",
-            "asset_id",
-            rule=pl.when(pl.col("status") == "held").then(RULE["held"]).otherwise(RULE["previously_held"]),
-        )
-    ]
-    for table in ("transactions", "delivered_holdings"):
-        path = snapshot.parent / "quarantine" / f"{table}.parquet"
-        if path.exists():
-            parts.append(
-                pl.scan_parquet(path).select(
-                    "customer_id", pl.col("asset_id").replace(same_asset), rule=pl.lit(RULE["possibly_held"])
-                )
-            )
-    return pl.concat([part.with_columns(pl.col("rule").cast(pl.Int64)) for part in parts]).drop_nulls().unique().collect()
 
 
 def _batches(total: int) -> Iterator[Ints]:

@@ -31,7 +31,7 @@ ASSET_COLUMNS = (
     "dividend_yield",
     "risk_class",
 )
-CUSTOMER_COLUMNS = ("customer_type", "risk_level", "risk_predicted", "investment_capacity")
+CUSTOMER_COLUMNS = ("customer_type", "risk_level", "risk_predicted", "investment_capacity", "capacity_predicted")
 
 
 def build_histories(snapshot: Path, cut: date, settings: HistoriesConfig, as_of: date, out: Path) -> Path:
@@ -122,6 +122,7 @@ def _customers(customer_ids: pl.Series, profiles: pl.LazyFrame, events: Events) 
             pl.col("risk_level").fill_null("not_available"),
             pl.col("risk_predicted").fill_null(False),
             pl.col("investment_capacity").fill_null("not_available"),
+            pl.col("capacity_predicted").fill_null(False),
             pl.Series("n_buys", events.counts(len(customer_ids)).astype(np.uint32)),
         )
     )

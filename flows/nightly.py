@@ -53,6 +53,7 @@ def nightly(
         held_out = tasks.validation(night, snapshot, night.as_of, "present")
         model = tasks.train(night, present, night.config.recommend.model, "published", held_out)
         ranked = tasks.recommend(night, snapshot, present, model)
+        ranked = tasks.recheck(night, snapshot, ranked)
         gated = tasks.gate(night, evaluation, ranked)
 
         evidence = tasks.report(night, snapshot, evaluation, audits, ranked, gated)

@@ -65,7 +65,7 @@ def chosen_by_dial(
     scores: npt.NDArray[np.floating[Any]], profit: Floats, allowed: npt.NDArray[np.bool_], dial: float, k: int = K
 ) -> npt.NDArray[np.int64]:
     """[n, k] columns listed at ``dial`` in [0, 1], -1 = empty place; 0 is preference alone, 1 profit alone."""
-    wanted = top_lists(scores if dial == 0 else _worth(scores, profit, allowed, dial), allowed, k)
+    wanted = top_lists(scores if dial == 0 else worth(scores, profit, allowed, dial), allowed, k)
     # Preference orders what was chosen.
     chosen = np.zeros_like(allowed)
     row, place = np.nonzero(wanted >= 0)
@@ -82,7 +82,7 @@ def top_lists(scores: npt.NDArray[np.floating[Any]], allowed: npt.NDArray[np.boo
     return lists
 
 
-def _worth(
+def worth(
     scores: npt.NDArray[np.floating[Any]], profit: Floats, allowed: npt.NDArray[np.bool_], dial: float
 ) -> npt.NDArray[np.floating[Any]]:
     """[n, N]: the weighted sum of the probability of a purchase and the profit view."""

@@ -45,6 +45,7 @@ def write_recommendation_files(night: Night) -> Path:
     flat = frame.with_columns(
         pl.col("reason_assets", "reason_features").list.join("; "),
         pl.col("reason_weights", "reason_feature_weights").list.eval(pl.element().cast(pl.String)).list.join("; "),
+        pl.col("flags").list.join("; "),
     )
     path = night.folder / "recommendations.csv"
     write_csv(flat, path)

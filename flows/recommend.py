@@ -10,13 +10,16 @@ import polars as pl
 import torch
 
 from flows.config import RunConfig
+from flows.eligibility import in_words as eligibility_in_words
 from flows.eligible import rank_eligible
 from flows.explain import explain
 from flows.reasons import FALLBACK_DAYS, with_reasons
-from flows.suitability import asset_exclusions, asset_risk_class
+from flows.suitability import asset_breaches, asset_risk_class
 from lightning_modules.fit import load_ranker
 from lightning_modules.histories import Histories
 from lightning_modules.popularity import popularity_scores
+
+RULES_FILE = "suitability_rules.toml"
 
 
 def recommend(
@@ -29,7 +32,7 @@ def recommend(
     out: Path,
 ) -> Path:
     """Writes to ``out``: recommendations, exclusions, asset_exclusions, customer_exclusions, attention
-    (Parquet) and what :func:`flows.explain.explain` adds.
+    (Parquet), the rules that were in force (suitability_rules.toml) and what :func:`flows.explain.explain` adds.
 
     A customer with a history is ranked by the model; one without by his profile, where the model can, and else is offered
     what most customers bought in the last 90 days, and the row says so. One without an accepted profile is offered
@@ -40,14 +43,15 @@ def recommend(
     histories = Histories.open(histories_dir)
     items = pl.read_parquet(histories_dir / "items.parquet").with_columns(item=pl.int_range(1, pl.len() + 1, dtype=pl.Int32))
     customers = pl.read_parquet(histories_dir / "customers.parquet").with_columns(customer=pl.int_range(pl.len(), dtype=pl.Int32))
-    items = items.join(asset_risk_class(items, config.recommend), on="asset_id", how="left", maintain_order="left")
-    removed = asset_exclusions(items, snapshot / "restricted.parquet", as_of, config.recommend)
-    removed.write_parquet(out / "asset_exclusions.parquet")
+    items = items.join(asset_risk_class(items, config.suitability.asset_risk), on="asset_id", how="left", maintain_order="left")
+    (out / RULES_FILE).write_text(config.suitability.as_toml(), encoding="utf-8")
+    breaches = asset_breaches(items, snapshot / "restricted.parquet", as_of, config.suitability)
+    breaches.filter(pl.col("effect") == "exclude").drop("effect").write_parquet(out / "asset_exclusions.parquet")
 
     model = load_ranker(model_dir, histories_dir)
     since = (as_of - timedelta(days=FALLBACK_DAYS)).toordinal() - date(1970, 1, 1).toordinal()
     recent = popularity_scores(histories, since_day=since).numpy()
-    top, pair_counts = rank_eligible(config, histories, model, recent, snapshot, items, customers, removed, out)
+    top, pair_counts = rank_eligible(config, histories, model, recent, snapshot, items, customers, breaches, out)
     has_history = (customers["n_buys"] > 0).to_numpy()
     explanation = explain(config, histories, model, top, has_history, out)
     (out / "exclusion_counts.json").write_text(json.dumps(pair_counts, indent=2), encoding="utf-8")
@@ -65,6 +69,7 @@ def recommend(
     recommendations = (
         with_reasons(config, rows, explanation, items, customers, holdings, recent)
         .with_columns(pl.lit(run_id).alias("run_id"), pl.lit(as_of).alias("as_of"))
+        .with_columns(eligibility=eligibility_in_words(config.suitability, breaches))
         .select(
             "run_id",
             "as_of",
@@ -88,6 +93,8 @@ def recommend(
             "reason_features",
             "reason_feature_weights",
             "explanation",
+            "eligibility",
+            "flags",
         )
         .sort("customer_id", "rank")
     )

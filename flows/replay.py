@@ -175,7 +175,7 @@ def _from_snapshot(night: Night, run: Path) -> list[Compared]:
     present = tasks.histories.fn(night, snapshot, night.as_of, "present")
     held_out = tasks.validation.fn(night, snapshot, night.as_of, "present")
     model = tasks.train.fn(night, present, kind, "published", held_out)
-    tasks.recommend.fn(night, snapshot, present, model)
+    tasks.recheck.fn(night, snapshot, tasks.recommend.fn(night, snapshot, present, model))
     return _compared(night.folder, run, rebuilt)
 
 

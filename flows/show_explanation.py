@@ -11,8 +11,8 @@ from rich.markup import escape
 
 from data_contracts.errors import ConfigError, RunNotFound
 from flows.pseudonyms import behind
+from flows.recorded_rules import recorded_rules
 from flows.sentences import FEATURES
-from flows.suitability import RULES
 from reports.explanation_picture import SUFFIXES, Line, write_explanation
 
 BAR = 40
@@ -37,9 +37,8 @@ def print_explanation(console: Console, run: Path, customer: str, *, home: Path,
     )
     rows = pl.scan_parquet(path).filter(pl.col("customer_id") == identifier).sort("rank").collect()
     if rows.is_empty():
-        console.print(
-            "no candidate was eligible" if profile["has_profile"] else f"nothing offered: {RULES['no_profile']} (no_profile)"
-        )
+        missing = [f"{rule.words} ({name})" for name, rule in recorded_rules(run).rules.items() if rule.kind == "no_profile"]
+        console.print("no candidate was eligible" if profile["has_profile"] else f"nothing offered: {'; '.join(missing)}")
     names = dict(pl.read_parquet(run / "histories" / "present" / "items.parquet", columns=["asset_id", "asset_name"]).iter_rows())
     lines = [_line(row, names) for row in rows.iter_rows(named=True)]
     for row, line in zip(rows.iter_rows(named=True), lines, strict=True):
@@ -48,11 +47,13 @@ def print_explanation(console: Console, run: Path, customer: str, *, home: Path,
             f"{row['asset_id']}  score {row['score']:.3f}  risk class {row['asset_risk']}  {row['model_id']}"
         )
         console.print(f"    {escape(row['reason'])}", soft_wrap=True)
+        if "eligibility" in row:  # a run of an earlier version has none
+            console.print(f"    {escape(row['eligibility'])}", style="dim", soft_wrap=True)
         for name, weight in (*line.holdings, *line.features):
             console.print(f"    {escape(_fitted(name, 34))} {'█' * max(round(weight * BAR), 1)} {weight:.1%}")
     if rows.height:
         console.print(f"\nexplanation: {rows['explanation'][0]}")
-    _print_removed(console, run / "recommendations", identifier)
+    _print_removed(console, run, identifier)
     if picture is not None:
         written = write_explanation(picture, customer, lines, rows["explanation"][0] if rows.height else "nothing was offered")
         console.print(f"picture: {written}", soft_wrap=True)
@@ -90,10 +91,11 @@ def _fitted(name: str, width: int) -> str:
     return f"{flat if len(flat) <= width else flat[: width - 1] + '…':<{width}}"
 
 
-def _print_removed(console: Console, folder: Path, customer: str) -> None:
+def _print_removed(console: Console, run: Path, customer: str) -> None:
+    folder = run / "recommendations"
     removed = pl.scan_parquet(folder / "exclusions.parquet").filter(pl.col("customer_id") == customer).select("rule_id").collect()
     everyone = pl.read_parquet(folder / "asset_exclusions.parquet", columns=["rule_id"])
-    for rule, sentence in RULES.items():
-        n = int((removed["rule_id"].cast(pl.String) == rule).sum()) + int((everyone["rule_id"] == rule).sum())
+    for name, rule in recorded_rules(run).rules.items():
+        n = int((removed["rule_id"].cast(pl.String) == name).sum()) + int((everyone["rule_id"] == name).sum())
         if n:
-            console.print(f"{n:>6} candidates removed: {sentence} ({rule})")
+            console.print(f"{n:>6} candidates removed: {escape(rule.words)} ({name})")

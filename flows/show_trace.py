@@ -35,7 +35,7 @@ def print_story(console: Console, story: Story) -> None:
     rules = [
         f"{rule['outcome']:<10}{rule['rule_id']}: where {rule['words']}" for rule in sorted(story["rules"], key=_worst_first)
     ]
-    rows("Rules that remove a candidate", rules, "", len(rules))
+    rows("Suitability rules", rules, "", len(rules))
     rows("Source rows", [_source(row) for row in _of_the_asset_first(story)], "none in the snapshot: retired")
     rows("Repairs of these rows", [_repair(row) for row in story["repairs"]], "none")
     rows("Rows set aside", [_aside(row) for row in story["quarantined"]], "none of this customer or asset")
@@ -81,7 +81,7 @@ def _attention(methods: Story) -> list[str]:
 
 
 def _worst_first(rule: Story) -> int:
-    return {"removed": 0, "passed": 1, "not asked": 2}[rule["outcome"]]
+    return {"removed": 0, "flagged": 1, "passed": 2, "not asked": 3}[rule["outcome"]]
 
 
 def _of_the_asset_first(story: Story) -> list[Story]:

@@ -19,6 +19,7 @@ from flows import champion as champions
 from flows import gate as gating
 from flows import ingest as landing
 from flows import publish as publishing
+from flows import recheck as checking
 from flows import recommend as offering
 from flows.artifact import Artifact
 from flows.histories import build_histories
@@ -154,6 +155,15 @@ def recommend(night: Night, snapshot: Artifact, present: Artifact, model: Artifa
         measure_planted(night, model.open(), out)
         publishing.write_recommendation_files(night)
         return Artifact.of(out)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def recheck(night: Night, snapshot: Artifact, ranked: Artifact) -> Artifact:
+    """Every suitability rule asked again of the files that will be published, by other code; the gate acts on what it finds."""
+    with night.step("recheck"):
+        snapshot.open(), ranked.open()
+        checking.write_recheck(night.folder, night.as_of)
+        return Artifact.of(night.folder / "recommendations")
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

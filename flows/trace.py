@@ -17,10 +17,10 @@ from data_contracts import columns as c
 from data_contracts.errors import RunNotFound
 from data_contracts.repairs import AFTER, BEFORE, COLUMN, REPAIR_ID
 from flows.pseudonyms import known_key, pseudonym, resolved
+from flows.recorded_rules import recorded_rules
 from flows.records.chain import Chain
 from flows.records.standing import standings
 from flows.run_store import RunStore
-from flows.suitability import RULES
 from flows.trace_score import Place, place_of
 
 Story = dict[str, Any]
@@ -103,15 +103,20 @@ def _rules(run: Path, customer: str, asset: str, has_profile: bool) -> list[Stor
     whole = pl.read_parquet(folder / "customer_exclusions.parquet").filter(pl.col(c.CUSTOMER_ID) == customer)
     broken = {*of_asset["rule_id"], *pairs["rule_id"], *whole["rule_id"]}
     # A candidate that nobody may be offered is not asked again for each customer.
-    unasked = set() if of_asset.is_empty() and has_profile else RULES.keys() - broken
-    return [
-        {
-            "rule_id": rule,
-            "words": words,
-            "outcome": "removed" if rule in broken else "not asked" if rule in unasked else "passed",
-        }
-        for rule, words in RULES.items()
-    ]
+    asked = of_asset.is_empty() and has_profile
+    flags = (
+        pl.scan_parquet(run / "recommendations.parquet")
+        .filter((pl.col(c.CUSTOMER_ID) == customer) & (pl.col(c.ASSET_ID) == asset))
+        .collect()
+    )
+    # Rules that flag, and those of the list, are asked of what is published alone; an earlier version flagged nothing.
+    flagged = set(flags["flags"][0]) if flags.height and "flags" in flags.columns else set()
+    story: list[Story] = []
+    for name, rule in recorded_rules(run).rules.items():
+        unasked = not rule.on or not (asked if rule.effect == "exclude" and rule.kind != "list_limit" else flags.height)
+        outcome = "removed" if name in broken else "flagged" if name in flagged else "not asked" if unasked else "passed"
+        story.append({"rule_id": name, "words": rule.words, "source": rule.source, "outcome": outcome})
+    return story
 
 
 def _outcome(run: Path, customer: str, asset: str, rules: list[Story], known: Place | None, undescribed: bool) -> Story:

@@ -237,8 +237,9 @@ class Evidence:
     """Sample lines: ``customer`` str (pseudonym), ``rank`` i64, ``asset_id`` str, ``asset_name`` str,
     ``score`` f64, ``reason`` str (the sentence); optional ``profile`` str (shown beside the customer)."""
     exclusions: pl.DataFrame | Absent
-    """Removed candidates: ``rule_id`` str, ``reason`` str, ``candidates`` i64 (customer and asset pairs
-    removed by it), ``customers`` i64 (customers it touched)."""
+    """Suitability rules: ``rule_id`` str, ``reason`` str (what it says), ``source`` str, ``effect`` str (exclude, flag, off),
+    ``limits`` str (what it is set to), ``candidates`` i64 (customer and asset pairs removed by it), ``customers`` i64
+    (customers it touched), ``flagged`` i64 (published rows it flagged)."""
 
     attention: AttentionEvidence | Absent
     ablation: pl.DataFrame | Absent

@@ -24,7 +24,7 @@ REACH = Subject(
     "suitability",
     "Many customers were given nothing.",
     "compliance officer",
-    "See under Removed candidates which rule leaves customers with nothing.",
+    "See under Suitability rules which rule leaves customers with nothing.",
     "#exclusions",
 )
 REMOVED = Subject(

@@ -16,12 +16,13 @@ from polars.testing import assert_frame_equal
 
 from data_contracts.errors import ContractBlocked, LandingError, LookAheadError, TrainingError
 from flows.artifact import file_sha256
-from flows.config import load_config
+from flows.config import RunConfig, load_config
 from flows.histories import build_histories
 from flows.ingest import simulated_folder
 from flows.learn import train_model
 from flows.nightly import nightly
 from flows.recommend import recommend
+from flows.recorded_rules import recorded_rules
 from flows.run_store import RunStore
 from lightning_modules.settings import ModelKind
 
@@ -111,6 +112,17 @@ def test_nobody_is_offered_what_the_rules_forbid(run: Path) -> None:
     )
     assert rows.filter(pl.col("asset_risk") > limit).is_empty()
     assert rows["risk_level"].n_unique() > 2
+
+
+def test_every_published_row_was_checked_again_and_the_rules_of_the_night_are_kept(run: Path) -> None:
+    report = json.loads((run / "recommendations" / "recheck.json").read_text(encoding="utf-8"))
+    assert report["rows_checked"] == pl.read_parquet(run / "recommendations.parquet").height
+    assert report["n_violations"] == 0
+    assert report["sha256"] == file_sha256(run / "recommendations.csv")
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    assert recorded_rules(run) == RunConfig.model_validate(manifest["config"]).suitability
+    (check,) = [check for check in json.loads((run / "gate.json").read_text())["checks"] if check["id"] == "suitability"]
+    assert check["outcome"] == "pass"
 
 
 def test_every_candidate_is_offered_removed_or_outranked(run: Path) -> None:

@@ -170,7 +170,18 @@ def evidence(**sections: Any) -> Evidence:
         "contracts": (verdict_of("prices", rule("type"), rule("close_positive", "quarantine", 2)),),
         "reconciliation": pl.DataFrame({"kind": ["equal"], "pairs": [41]}),
         "recommendations": lines(),
-        "exclusions": pl.DataFrame({"rule_id": ["held"], "reason": ["held"], "candidates": [7], "customers": [3]}),
+        "exclusions": pl.DataFrame(
+            {
+                "rule_id": ["held"],
+                "reason": ["held"],
+                "source": ["firm policy"],
+                "effect": ["exclude"],
+                "limits": [""],
+                "candidates": [7],
+                "customers": [3],
+                "flagged": [0],
+            }
+        ),
         "attention": AttentionEvidence(
             "better", pl.DataFrame({"customer": ["c-1", "c-1"], "holding": ["Velmora", "Oslund"], "weight": [0.7, 0.3]})
         ),

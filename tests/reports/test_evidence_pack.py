@@ -144,7 +144,7 @@ def test_empty_tables_say_so(tmp_path: Path) -> None:
     frames = {name: getattr(full, name).clear() for name in ("reconciliation", "recommendations", "exclusions", "regimes")}
     text = index_of(tmp_path, evidence(**frames, contracts=(), drift=(), training=(), files=(), timings=()))
     assert_sound(tmp_path)
-    for said in ("No candidate was removed.", "no customer was given a recommendation", "No table was checked."):
+    for said in ("There is no rule.", "no customer was given a recommendation", "No table was checked."):
         assert said in text
 
 

@@ -1,0 +1,1 @@
+"""The rules files that are shipped: recommend.rules names one of them."""
