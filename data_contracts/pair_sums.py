@@ -67,7 +67,7 @@ def _parts(trades: pl.LazyFrame, stated: pl.LazyFrame | None) -> Iterator[pl.Dat
         # NaN stands for unknown: a landed number is finite or null.
         pl.when(bought).then(c.UNITS).otherwise(-pl.col(c.UNITS)).fill_null(float("nan")).alias("signed"),
         pl.col(c.DATE).to_physical().alias("day"),
-        last_possible_date().to_physical().alias("last_day"),
+        *([] if stated is None else [last_possible_date().to_physical().alias("last_day")]),
     ).collect(engine="streaming")
     customer, asset = frame["customer"].to_numpy(), frame["asset"].to_numpy()
     order = order_by(customer, asset)

@@ -20,7 +20,7 @@ from data_contracts.errors import StorageError
 # No space, file too large, quota, read-only, not permitted: nothing that another source file would cure.
 _DISK = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 
-_AT_ONCE = 4  # files written side by side
+_AT_ONCE = 2  # files written side by side: each holds its row groups in memory
 
 
 def write_parquet(table: pl.LazyFrame, path: Path) -> None:

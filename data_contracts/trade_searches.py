@@ -14,6 +14,7 @@ import polars as pl
 from data_contracts import columns as c
 from data_contracts.calendar import market_days, market_of_assets, open_weekdays
 from data_contracts.contract import ROW, CheckContext, Detail, Search
+from data_contracts.repeats import candidates
 
 ROWS_AT_ONCE: Final = 32_000_000  # trades sorted together: about 3 GB
 ALMOST_ALL: Final = 0.9  # of the weekdays: a market with closes on so many of them has one whenever it trades
@@ -88,10 +89,12 @@ def shared_numbers() -> Search:
             pl.col(c.TRANSACTION_ID).is_not_null(),
             ~pl.col(c.TRANSACTION_ID).str.starts_with("-"),
             pl.col(c.CUSTOMER_ID).is_not_null(),
-        ).select(ROW, pl.col(c.TRANSACTION_ID).hash(seed=0).alias("_id"), pl.col(c.CUSTOMER_ID).hash(seed=0).alias("_who"))
-        whose = numbered.group_by("_id").agg(pl.col("_who").min().alias("_a"), pl.col("_who").max().alias("_b"))
-        shared = whose.filter(pl.col("_a") != pl.col("_b")).select("_id")
-        return numbered.join(shared, on="_id", how="semi").select(pl.col(ROW).sort()).collect(engine="streaming")[ROW]
+        ).select(ROW, c.TRANSACTION_ID, c.CUSTOMER_ID)
+        few = candidates(numbered, [c.TRANSACTION_ID])
+        assert few is not None, "any number of candidates is taken"
+        whose = few.group_by(c.TRANSACTION_ID).agg(pl.col(c.CUSTOMER_ID).n_unique().alias("_customers"))
+        shared = whose.filter(pl.col("_customers") > 1)
+        return few.join(shared, on=c.TRANSACTION_ID, how="semi")[ROW].sort()
 
     return search
 
