@@ -41,7 +41,7 @@ def test_a_delivery_and_the_day_after_keep_the_contracts(tmp_path: Path) -> None
 
 
 def stage(seconds: float, gib: float) -> dict[str, float]:
-    return {"seconds": seconds, "peak_bytes": gib * 2**30}
+    return {"seconds": seconds, "cpu_seconds": 1.5 * seconds, "peak_bytes": gib * 2**30}
 
 
 def test_the_table_says_ratios_exponent_and_share() -> None:
@@ -55,10 +55,11 @@ def test_the_table_says_ratios_exponent_and_share() -> None:
         10_000: {"night": night(10.0), "one day more": day},
     }
     assert table(measured) == [
-        "      trades  who           seconds  peak GiB  x Polars  x DuckDB",
-        "       1,000  nightfolio        3.0      1.50      2.00          ",
-        "       1,000  bare Polars       1.5      0.25      1.00          ",
-        "      10,000  nightfolio       30.0      1.50                    ",
-        "nightfolio: seconds grow with trades to the power 1.00 from 1,000 to 10,000",
-        "10,000 trades and one day more: 0.5 s of the full night's 2.0 s (25%), the same snapshot and histories to the byte",
+        "      trades  who           seconds    CPU s  peak GiB  x Polars    CPU  x DuckDB    CPU",
+        "       1,000  nightfolio        3.0      4.5      1.50      2.00   2.00                 ",
+        "       1,000  bare Polars       1.5      2.2      0.25      1.00   1.00                 ",
+        "      10,000  nightfolio       30.0     45.0      1.50                                  ",
+        "nightfolio: seconds grow with trades to the power 1.00 (CPU 1.00) from 1,000 to 10,000",
+        "10,000 trades and one day more: 0.5 s of the full night's 2.0 s (25%; CPU 25%), the same snapshot and histories to the "
+        "byte",
     ]
