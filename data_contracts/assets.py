@@ -34,6 +34,7 @@ COLUMNS = (
     Column(c.MARKET_ID, pl.String(), "market on which it is traded", nullable=True, required=False, examples=("XNGS",)),
     Column(c.SECTOR, pl.String(), "economic sector", nullable=True, required=False, examples=(None, "Technology")),
     Column(c.INDUSTRY, pl.String(), "industry", nullable=True, required=False, examples=(None, "Software")),
+    Column(c.ISSUER, pl.String(), "who issued it", nullable=True, required=False, examples=(None, "Apple Inc")),
     Column(c.DIVIDEND_YIELD, pl.Float64(), "dividend yield", "fraction per year", True, False, (None, 0.031)),
     Column(c.RISK_CLASS, pl.Int8(), "declared risk, 1 conservative to 4 aggressive", "", True, False, (None, 3)),
     Column(c.VALID_FROM, pl.Date(), "first day on which this row holds", "day", examples=(Before(400),)),
@@ -43,7 +44,7 @@ _VALUES = tuple(column.name for column in COLUMNS if column.name not in _KEY)
 
 CONTRACT = Contract(
     table="assets",
-    version="2",
+    version="3",
     description="Securities with their class, sector and market, dated",
     key=_KEY,
     columns=COLUMNS,

@@ -29,6 +29,7 @@ ASSET_SHORT_NAME: Final = "asset_short_name"
 ASSET_CLASS: Final = "asset_class"  # one of ASSET_CLASSES
 ASSET_SUBCLASS: Final = "asset_subclass"
 SECTOR: Final = "sector"
+ISSUER: Final = "issuer"  # who stands behind the paper, one spelling each; null where the source does not say
 INDUSTRY: Final = "industry"
 DIVIDEND_YIELD: Final = "dividend_yield"  # fraction per year, 0.031 = 3.1 %
 RISK_CLASS: Final = "risk_class"  # 1 (conservative) to 4 (aggressive), null where none is declared

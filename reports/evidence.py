@@ -239,7 +239,8 @@ class Evidence:
     exclusions: pl.DataFrame | Absent
     """Suitability rules: ``rule_id`` str, ``reason`` str (what it says), ``source`` str, ``effect`` str (exclude, flag, off),
     ``limits`` str (what it is set to), ``candidates`` i64 (customer and asset pairs removed by it), ``customers`` i64
-    (customers it touched), ``flagged`` i64 (published rows it flagged)."""
+    (customers it touched), ``flagged`` i64 (published rows it flagged), ``violations`` i64 (published rows that
+    break it when other code asks it again)."""
 
     attention: AttentionEvidence | Absent
     ablation: pl.DataFrame | Absent

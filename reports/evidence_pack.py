@@ -43,7 +43,7 @@ KIND_NAMES = {
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "reconciliation": ("kind", "pairs"),
     "recommendations": ("customer", "rank", "asset_id", "asset_name", "score", "reason"),
-    "exclusions": ("rule_id", "reason", "source", "effect", "limits", "candidates", "customers", "flagged"),
+    "exclusions": ("rule_id", "reason", "source", "effect", "limits", "candidates", "customers", "flagged", "violations"),
     "regimes": ("date", "regime", "level"),
     "ablation": ("model", "variant", "part", "meaning", "ndcg", "reference_ndcg", "drop", "verdict", "said", "sample", "epochs"),
     "sufficiency": ("band", "level", "customers", "share", "interactions"),

@@ -11,18 +11,21 @@ from flows.sections.suitability import AnyRule
 
 
 def gather(night: Night) -> pl.DataFrame:
-    """Every rule with what it says, the pairs and the customers that it touched and the rows it flagged, zero included."""
+    """Every rule: what it says, pairs and customers that it touched, rows it flagged, violations when it was asked again."""
     run = night.folder
     customers = pl.scan_parquet(run / "histories" / "present" / "customers.parquet").select(pl.len()).collect().item()
     counts = json.loads((run / "recommendations" / "exclusion_counts.json").read_text(encoding="utf-8"))
     assets = dict(pl.read_parquet(run / "recommendations" / "asset_exclusions.parquet").group_by("rule_id").len().iter_rows())
+    again = json.loads((run / "recommendations" / "recheck.json").read_text(encoding="utf-8"))["rules"]
     rows = []
     for name, rule in night.config.suitability.rules.items():
         count, everyone = counts[name], int(assets.get(name, 0))
         removed = everyone * customers or count["candidates"]
         touched = customers if everyone else count["customers"]
         effect = rule.effect if rule.on else "off"
-        rows.append((name, rule.words, rule.source, effect, limits(rule), removed, touched, count["flagged"]))
+        rows.append(
+            (name, rule.words, rule.source, effect, limits(rule), removed, touched, count["flagged"], again[name]["violations"])
+        )
     return pl.DataFrame(
         rows,
         schema={
@@ -34,6 +37,7 @@ def gather(night: Night) -> pl.DataFrame:
             "candidates": pl.Int64,
             "customers": pl.Int64,
             "flagged": pl.Int64,
+            "violations": pl.Int64,
         },
         orient="row",
     )

@@ -29,7 +29,7 @@ def rule(**changes: object) -> Rule:
 # A contract that says something else than at its version would make two runs of one version incomparable: whoever
 # changes a column, a repair or a rule raises the version and puts the new hash beside it here.
 PINNED = {
-    "assets": ("2", "b83d4ef3bcbcd6f9"),
+    "assets": ("3", "53ae8edb4843a519"),
     "markets": ("2", "c2d7d29b766295af"),
     "customers": ("2", "20ed1ec95e0f87df"),
     "prices": ("2", "e1584bd3259944a3"),

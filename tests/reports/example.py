@@ -180,6 +180,7 @@ def evidence(**sections: Any) -> Evidence:
                 "candidates": [7],
                 "customers": [3],
                 "flagged": [0],
+                "violations": [0],
             }
         ),
         "attention": AttentionEvidence(
