@@ -102,7 +102,8 @@ MAPPING: tuple[Source, ...] = (
                 "72(1)(a)",
                 "The authority can get at records readily and reconstitute each key stage.",
                 "Inputs, settings, code, seeds and outputs with hashes: `manifest.json`; the accepted rows themselves: "
-                "`snapshot/transactions.parquet`. One customer's lines with their reasons: `nightfolio explain`.",
+                "`snapshot/transactions.parquet`. One line's whole story: `nightfolio trace`; the same bytes again: "
+                "`nightfolio replay`.",
                 "Records of orders, conversations and what the client was told; the storage; access for the authority.",
             ),
             Expectation(
@@ -124,7 +125,8 @@ MAPPING: tuple[Source, ...] = (
                 "Records can be worked on, whatever the technology.",
                 "Parquet, CSV, JSON and pages that open without a network: `recommendations.parquet`, `recommendations.csv`, "
                 "`evidence/index.html`.",
-                "How long records are kept is the firm's obligation.",
+                "How long records are kept is the firm's obligation; the retention setting follows it and deletes nothing "
+                "that a later record needs.",
             ),
         ),
     ),
@@ -170,7 +172,8 @@ MAPPING: tuple[Source, ...] = (
                 "12: backup, restoration, recovery",
                 "Backups exist, and restored systems are checked.",
                 "The last good publication stays in force when a night fails or is blocked; a killed night goes on "
-                "(`nightfolio nightly` with --resume); restored files can be proven (`nightfolio verify`).",
+                "(`nightfolio nightly` with --resume); restored files can be proven (`nightfolio verify`) and rebuilt "
+                "(`nightfolio replay`).",
                 "The backups, their place, their tests, and the times within which service must be back.",
             ),
             Expectation(
@@ -197,8 +200,9 @@ MAPPING: tuple[Source, ...] = (
                 "Validation",
                 "Conceptual soundness is tested and outcomes are compared with expectations.",
                 "Outcomes: first buys after the cut against popularity and a linear rival, with paired intervals: "
-                "`evaluation/metrics.parquet`, scored again from the stored weights by `nightfolio evaluate`. Soundness: "
-                "whether its reasons are real (`recommendations/faithfulness.json`).",
+                "`evaluation/metrics.parquet`, scored again from the stored weights by `nightfolio evaluate`. Soundness: what"
+                " the model loses without its attention (`audit/ablation.parquet`), whether its reasons are real "
+                "(`recommendations/faithfulness.json`).",
                 "Independence: whoever validates is not who built it. Effective challenge by people.",
             ),
             Expectation(
