@@ -53,8 +53,10 @@ MAPPING: tuple[Source, ...] = (
                 "54(2), (4), (5)",
                 "A recommendation meets the client's objectives and risk tolerance, he can bear its risks, and he understands"
                 " them.",
-                "Rules on risk profile, holdings and restricted lists, each with an id. Every removed candidate keeps its "
-                "rule: `recommendations/exclusions.parquet`, `recommendations/asset_exclusions.parquet`.",
+                "Rules on risk profile, investment capacity and concentration, each with an id and its source: "
+                "`recommendations/suitability_rules.toml`. Every removed candidate keeps its rule: "
+                "`recommendations/exclusions.parquet`, `recommendations/asset_exclusions.parquet`. Every published row is "
+                "checked again by other code: `recommendations/recheck.json`.",
                 "Knowledge and experience are not assessed: no data on them are read. The limits in the rules file, the risk "
                 "classes of assets that declare none, and objectives that the profile does not hold.",
             ),

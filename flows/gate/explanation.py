@@ -8,7 +8,7 @@ import polars as pl
 
 from flows.gate.finding import Finding, Subject, interval
 from flows.sections.gate import GateConfig
-from lightning_modules.family import FAMILY
+from lightning_modules.family import FAMILY, Speaks
 from lightning_modules.settings import ModelKind
 from reports.consistency import reading
 
@@ -41,11 +41,12 @@ FAITHFULNESS = Subject(
 )
 TAKEN_AWAY = ("no_attention", "uniform_attention")
 """The variants that take attention itself away; the others take away something beside it."""
+WITHOUT_ATTENTION: tuple[Speaks, ...] = ("none", "contribution")
 
 
 def ablation(table: pl.DataFrame | None, model: ModelKind, settings: GateConfig) -> Finding:
     """Taking attention away costs what the rule of the ablation (its ``verdict`` column) says that it must."""
-    if FAMILY[model].speaks == "none":
+    if FAMILY[model].speaks in WITHOUT_ATTENTION:
         return ABLATION.not_applicable(f"the published model ({model}) has no attention")
     if table is None:
         return ABLATION.not_measured("no ablation was run (audit/ablation.parquet)")
@@ -70,7 +71,7 @@ def ablation(table: pl.DataFrame | None, model: ModelKind, settings: GateConfig)
 
 def consistency(table: pl.DataFrame | None, model: ModelKind, settings: GateConfig) -> Finding:
     """Over all customers, on every support: less divergence between similar customers than under the permutation null."""
-    if FAMILY[model].speaks == "none":
+    if FAMILY[model].speaks in WITHOUT_ATTENTION:
         return CONSISTENCY.not_applicable(f"the published model ({model}) has no attention")
     if table is None:
         return CONSISTENCY.not_measured("attention consistency was not measured (audit/consistency.parquet)")

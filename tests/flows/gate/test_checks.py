@@ -177,7 +177,8 @@ def test_consistency() -> None:
         assert explanation.consistency(table, "attention_cf", BLOCKING).outcome == "block"
     assert explanation.consistency(consistent(kind="risk_level"), "attention_cf", DEFAULT).outcome == "not_measured"
     assert explanation.consistency(None, "attention_cf", DEFAULT).outcome == "not_measured"
-    assert explanation.consistency(None, "bpr_mf", DEFAULT).outcome == "not_applicable"
+    for kind in ("bpr_mf", "ease"):
+        assert explanation.consistency(None, kind, DEFAULT).outcome == "not_applicable"  # type: ignore[arg-type]
 
 
 def test_faithfulness() -> None:
