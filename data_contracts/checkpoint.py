@@ -28,6 +28,7 @@ from data_contracts import (
 from data_contracts import columns as c
 from data_contracts.contract import ROW, CheckContext, Contract, Rule
 from data_contracts.flagged import FlaggedTable, flag_table
+from data_contracts.landing.conform import empty_table
 from data_contracts.landing.landed import LandedTable
 from data_contracts.parts import part_files, row_count
 from data_contracts.printable import printable
@@ -85,6 +86,7 @@ def check_landing(
         folder.mkdir(parents=True, exist_ok=True)
     references = dict(context.references)
     found: dict[str, TableVerdict] = {}
+    landed = {**_gone(landed, folders["contracts"], context), **landed}
     for table in (name for name in _CHECK_ORDER if name in landed):
         accepted = folders["snapshot"] / f"{table}.parquet"
         found[table] = check_table(
@@ -103,6 +105,17 @@ def check_landing(
     return verdicts
 
 
+def _gone(landed: Mapping[str, LandedTable], folder: Path, context: CheckContext) -> dict[str, LandedTable]:
+    """Tables that had rows at the last publication and are not delivered: empty ones, so that their rules are asked."""
+    gone = {}
+    for table in ORDER:
+        if table not in landed and context.previous_rows.get(table, 0):
+            path = folder / f"{table}.gone.parquet"
+            empty_table(CONTRACTS[table]).write_parquet(path)
+            gone[table] = LandedTable(table, path, 0, 0, 0, (), ("the table is not delivered any more",))
+    return gone
+
+
 def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: Path, context: CheckContext) -> TableVerdict:
     """Checks one table against the contract of its name; writes accepted and quarantined rows. Blocks nothing itself.
 
@@ -115,7 +128,7 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
     repairs_path = quarantine.with_name(f"repairs_{landed.table}.parquet")
     repaired, repairs = repair_table(contract, as_landed, landed.said, landed.read, repairs_path)
     table = flag_table(contract, repaired, context)
-    counts = validate_table(table, gx_json)
+    counts = validate_table(table, gx_json) if context.ask_library else table.count()
     if counts.rows != landed.read:
         raise RuntimeError(f"{contract.table}: {landed.read} rows were read, but {counts.rows} checked")
     released = released_rows(table, counts, context.releases)

@@ -8,7 +8,7 @@ from data_contracts import columns as c
 from data_contracts.contract import AS_OF, Before, Column, Contract, Expectation, Rule
 from data_contracts.repairs import blanks_stripped, code_spelt
 from data_contracts.rules import flag, not_after_as_of, not_before_1990, not_null, one_of, type_rule
-from data_contracts.searches import conflicting_key, exact_repeats
+from data_contracts.searches import conflicting_key, exact_repeats, wholly_null
 
 COLUMNS = (
     Column(c.CUSTOMER_ID, pl.String(), "the firm's identifier of the customer", examples=("ann", "bob", "cid")),
@@ -34,7 +34,7 @@ _VALUES = tuple(column.name for column in COLUMNS if column.name not in _KEY)
 
 CONTRACT = Contract(
     table="customers",
-    version="2",
+    version="3",
     description="Customers with their declared risk profile, dated",
     key=_KEY,
     columns=COLUMNS,
@@ -51,6 +51,18 @@ CONTRACT = Contract(
         not_null(c.CUSTOMER_TYPE),
         not_null(c.VALID_FROM),
         one_of(c.RISK_LEVEL, c.RISK_LEVELS),
+        Rule(
+            rule_id="risk_level_not_lost",
+            description="some customer has a risk level",
+            columns=(c.RISK_LEVEL,),
+            severity="warn",
+            complaint="{has} no risk level, and no other row of the table has one",
+            remedy="see whether the export lost the column: without it no customer is known to bear any risk",
+            search=wholly_null(c.RISK_LEVEL),
+            expectation=flag("risk_level_not_lost"),
+            breaks=({c.RISK_LEVEL: None}, {c.CUSTOMER_ID: "bob", c.RISK_LEVEL: None}),
+            keeps=({c.RISK_LEVEL: None}, {c.CUSTOMER_ID: "bob"}),
+        ),
         not_after_as_of(c.VALID_FROM),
         not_before_1990(c.VALID_FROM),
         Rule(

@@ -116,7 +116,7 @@ def between(column: str, least: float, most: float, severity: Severity = "quaran
         bad=~pl.col(column).is_between(least, most),
         expectation=Expectation("ExpectColumnValuesToBeBetween", {"column": column, "min_value": least, "max_value": most}),
         releasable=True,
-        breaks=({column: most + 0.01},),
+        breaks=({column: most + (0.01 if isinstance(most, float) else 1)},),
         keeps=({column: least}, {column: most}),
     )
 

@@ -64,3 +64,13 @@ def unknown_reference(column: str, table: str, reference_column: str | None = No
         )
 
     return search
+
+
+def wholly_null(column: str) -> Search:
+    """Every row, where no row has a value in the column: an export that lost it. One value is enough to pass."""
+
+    def search(rows: pl.LazyFrame, context: CheckContext) -> pl.Series:
+        known = rows.select(pl.col(column).is_not_null().any()).collect(engine="streaming").item()
+        return (rows.head(0) if known else rows).select(ROW).collect(engine="streaming")[ROW]
+
+    return search

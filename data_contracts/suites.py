@@ -28,9 +28,7 @@ def suite_of(contract: Contract) -> Any:
     gx, _ = library()
     from data_contracts.rule_expectation import ExpectRowsToKeepRule
 
-    suite = gx.ExpectationSuite(
-        name=contract.table, meta={"contract_version": contract.version, "contract_sha256": contract.sha256}
-    )
+    suite = gx.ExpectationSuite(name=contract.table, meta={"contract_version": contract.version})
     for rule in contract.rules:
         suite.add_expectation(
             ExpectRowsToKeepRule(

@@ -38,7 +38,7 @@ def _priced(rows: pl.LazyFrame, context: CheckContext) -> pl.LazyFrame | None:
     path = context.references.get("prices")
     if path is None:
         return None
-    full = rows.filter(pl.col(c.VALUE) > 0, pl.col(c.UNITS) > 0, pl.col(c.RECORD_KIND) == "full")
+    full = rows.filter(pl.col(c.VALUE) >= 0, pl.col(c.UNITS) > 0, pl.col(c.RECORD_KIND) == "full")
     trades = full.select(ROW, c.ASSET_ID, c.DATE, (pl.col(c.VALUE) / pl.col(c.UNITS)).alias("_price"))
     closes = pl.scan_parquet(path).select(c.ASSET_ID, c.DATE, c.CLOSE)
     return trades.join(closes, on=[c.ASSET_ID, c.DATE], how="inner")

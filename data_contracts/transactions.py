@@ -17,7 +17,7 @@ import polars as pl
 from data_contracts import columns as c
 from data_contracts.contract import AS_OF, Before, Column, Contract, Example, Rule
 from data_contracts.repairs import RESIDUE, blanks_stripped, code_spelt, isin_capitals
-from data_contracts.rules import above, at_least, flag, not_after_as_of, not_before_1990, not_null, one_of, type_rule
+from data_contracts.rules import above, at_least, between, flag, not_after_as_of, not_before_1990, not_null, one_of, type_rule
 from data_contracts.searches import conflicting_key, exact_repeats, unknown_reference
 from data_contracts.trade_searches import (
     amount_contradicts,
@@ -51,6 +51,8 @@ _NUMBERED = (*_WHAT, c.TRANSACTION_ID)
 _ALL = tuple(column.name for column in COLUMNS)
 # A day of the examples that is no trading day of any market in them.
 SATURDAY = date(2021, 6, 26)
+# A trade known to lie in a longer window is known to lie nowhere; a negative one would end before it begins.
+LONGEST_WINDOW = 366  # days
 # A first day with so many times the median day's trades, and so many at the least, is where a source begins.
 OPENING_TIMES, OPENING_LEAST = 10, 50
 _BARE_ROW: dict[str, object] = {
@@ -77,7 +79,7 @@ def last_possible_date() -> pl.Expr:
 
 CONTRACT = Contract(
     table="transactions",
-    version="2",
+    version="3",
     description="Trades of customers, dated, with what is known of their amount",
     key=_NUMBERED,
     columns=COLUMNS,
@@ -101,6 +103,7 @@ CONTRACT = Contract(
         not_null(c.RECORD_KIND),
         one_of(c.SIDE, c.SIDES),
         one_of(c.RECORD_KIND, c.RECORD_KINDS),
+        between(c.DATE_WINDOW_DAYS, 0, LONGEST_WINDOW),
         above(c.UNITS, 0.0, "shares", keeps=({c.UNITS: 0.001, c.VALUE: 0.1},)),
         Rule(
             rule_id="value_not_negative",
@@ -124,6 +127,19 @@ CONTRACT = Contract(
             bad=(pl.col(c.RECORD_KIND) == "full") & (pl.col(c.VALUE).is_null() | pl.col(c.UNITS).is_null()),
             expectation=flag("full_has_amount"),
             breaks=({c.UNITS: None},),
+            keeps=({c.UNITS: None, c.VALUE: None, c.RECORD_KIND: "dated_only"},),
+        ),
+        Rule(
+            # The position it leaves cannot be known; the trade itself is sound.
+            rule_id="amount_not_half_known",
+            description="a row that is not full has neither value nor units",
+            columns=(c.RECORD_KIND, c.VALUE, c.UNITS),
+            severity="warn",
+            complaint="{has} a value without units, or units without a value",
+            remedy="deliver both value and units, or neither where the amount is not known",
+            bad=(pl.col(c.RECORD_KIND) != "full") & (pl.col(c.VALUE).is_null() != pl.col(c.UNITS).is_null()),
+            expectation=flag("amount_not_half_known"),
+            breaks=({c.UNITS: None, c.RECORD_KIND: "dated_only"},),
             keeps=({c.UNITS: None, c.VALUE: None, c.RECORD_KIND: "dated_only"},),
         ),
         not_after_as_of(c.DATE),

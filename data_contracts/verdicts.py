@@ -81,6 +81,22 @@ def write_verdicts(path: Path, verdicts: Sequence[TableVerdict]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+def read_verdicts(path: Path) -> list[TableVerdict]:
+    """What :func:`write_verdicts` wrote."""
+
+    def rule(entry: dict[str, Any]) -> RuleVerdict:
+        return RuleVerdict(**{**entry, "columns": tuple(entry["columns"]), "examples": tuple(entry["examples"])})
+
+    return [
+        TableVerdict(
+            **{name: value for name, value in entry.items() if name not in ("outcome", "rules", "notes")},
+            rules=tuple(rule(one) for one in entry["rules"]),
+            notes=tuple(entry["notes"]),
+        )
+        for entry in json.loads(path.read_text(encoding="utf-8"))
+    ]
+
+
 def raise_if_blocked(verdicts: Sequence[TableVerdict], where: Path) -> None:
     """Raises ContractBlocked listing every blocking rule with its counts and remedy."""
     blocking = [rule for verdict in verdicts for rule in verdict.rules if rule.outcome == "block"]

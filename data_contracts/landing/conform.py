@@ -72,7 +72,7 @@ def text(column: str) -> pl.Expr:
 
 def word(column: str) -> pl.Expr:
     """The column's text as a lower-case word with underscores: a code of the source's format, translated."""
-    return text(column).str.strip_chars().str.to_lowercase().str.replace_all(r"[\s\-]+", "_")
+    return text(column).str.strip_chars().str.to_lowercase().str.replace_all(r"[ \-]+", "_")
 
 
 def require_columns(

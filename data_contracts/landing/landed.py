@@ -46,4 +46,6 @@ class LandedTable:
         """The table with its files, as messages name it: ``prices (close_prices.csv.gz)``."""
         names = [file.name for file in self.files]
         shown = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
-        return f"{self.table} ({shown})" if names else self.table
+        if names:
+            return f"{self.table} ({shown})"
+        return self.table if self.read else f"{self.table} (no file)"

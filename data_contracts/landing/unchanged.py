@@ -38,10 +38,14 @@ def stamps(folder: Path) -> dict[str, Stamp]:
     return found
 
 
-def changed(before: Mapping[str, Stamp], after: Mapping[str, Stamp], names: Iterable[str] | None = None) -> list[str]:
-    """Files that are other than they were, gone or new; of ``names`` only, where they are given."""
-    asked = sorted({*before, *after} if names is None else names)
-    return [name for name in asked if before.get(name) != after.get(name)]
+def changed(before: Mapping[str, Stamp], after: Mapping[str, Stamp], read: Iterable[str] | None = None) -> list[str]:
+    """Files that are other than they were, gone or new; of those that were ``read`` only, where they are given.
+
+    A file that was read and was not there before has come meanwhile, even if it is gone again.
+    """
+    if read is None:
+        return [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
+    return [name for name in sorted(set(read)) if name not in before or before[name] != after.get(name)]
 
 
 def changed_while_read(names: list[str]) -> LandingError:

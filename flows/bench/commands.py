@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -199,3 +200,31 @@ def contracts(
     from flows.bench.ingest_engines import bench_engines
 
     bench_engines([int(size) for size in sizes.split(",")], out, seed=seed, say=typer.echo)
+
+
+@bench.command()
+def corruptions(
+    kind: Annotated[str | None, typer.Option("--class", help="Only this class. Unset: all.")] = None,
+    every: Annotated[bool, typer.Option("--every", help="Also print what each corruption was answered with.")] = False,
+) -> None:
+    """Spoil a small sound delivery in every known way and see that the night repairs, quarantines, warns or stops."""
+    from flows.bench.corruptions import bench_corruptions
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    if not bench_corruptions(console, kind=kind, every=every):
+        raise typer.Exit(1)
+
+
+@bench.command("point-in-time")
+def point_in_time(
+    preset: Annotated[str, typer.Option(help="Whose source and settings; the model is EASE.")] = "smoke",
+    source: Annotated[Path | None, typer.Option(help="Landing folder, for presets of a real source.")] = None,
+    as_of: Annotated[str | None, typer.Option(help="YYYY-MM-DD, with data after it. Unset: the preset's day.")] = None,
+) -> None:
+    """Alter, delete and add rows dated after as_of in every table; no byte of snapshot, histories, recommendations moves."""
+    from flows.bench.point_in_time import bench_point_in_time
+
+    day = None if as_of is None else date.fromisoformat(as_of)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    if not bench_point_in_time(console, preset, source, day):
+        raise typer.Exit(1)

@@ -31,9 +31,9 @@ def rule(**changes: object) -> Rule:
 PINNED = {
     "assets": ("3", "53ae8edb4843a519"),
     "markets": ("2", "c2d7d29b766295af"),
-    "customers": ("2", "20ed1ec95e0f87df"),
+    "customers": ("3", "2fd94a62e666616a"),
     "prices": ("2", "e1584bd3259944a3"),
-    "transactions": ("2", "413807fc0ebb816d"),
+    "transactions": ("3", "546b0fb8cca97145"),
     "delivered_holdings": ("2", "cfbde348d4d32766"),
     "restricted": ("2", "065858f1d7893ca1"),
     "holdings": ("2", "7333f2af5abdeb94"),

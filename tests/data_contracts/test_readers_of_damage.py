@@ -177,3 +177,5 @@ def test_what_counts_as_changed(tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_text("new\n")
     assert changed(before, stamps(tmp_path)) == ["a.csv", "b.csv", "c.csv", "e.csv"]
     assert changed(before, stamps(tmp_path), ["d.csv", "a.csv"]) == ["a.csv"]
+    # Read, though it was neither there before nor is it now: it came and went.
+    assert changed(before, stamps(tmp_path), ["f.csv"]) == ["f.csv"]

@@ -52,8 +52,16 @@ def test_a_table_that_shrank_or_grew_too_much_stops_the_night(
 
 def test_volume_within_the_limit_passes(source: Path, tmp_path: Path, context: CheckContext) -> None:
     landed = read_landing("nightfolio", source, tmp_path / "landed", context.as_of, "block")
-    verdicts = check_landing(landed, tmp_path, replace(context, previous_rows={"transactions": 3, "prices": 6}))
+    verdicts = check_landing(landed, tmp_path, replace(context, previous_rows={"transactions": 3, "prices": 3}))
     assert {verdict.outcome for verdict in verdicts} == {"pass"}
+
+
+def test_a_table_with_fewer_rows_than_last_time_is_told(source: Path, tmp_path: Path, context: CheckContext) -> None:
+    landed = read_landing("nightfolio", source, tmp_path / "landed", context.as_of, "block")
+    verdicts = check_landing(landed, tmp_path, replace(context, previous_rows={"transactions": 4, "prices": 6}))
+    assert {verdict.table: verdict.outcome for verdict in verdicts if verdict.outcome != "pass"} == {"prices": "warn"}
+    (told,) = [rule.message for verdict in verdicts for rule in verdict.rules if rule.outcome == "warn"]
+    assert told == "prices (prices.csv): 3 rows fewer than at the last publication (3 against 6)"
 
 
 def test_too_much_quarantine_stops_the_night(source: Path, tmp_path: Path, context: CheckContext) -> None:

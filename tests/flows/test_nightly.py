@@ -293,26 +293,6 @@ def test_a_planted_future_row_makes_the_night_fail(home: Path, tmp_path: Path, p
     assert [entry.state for entry in store.runs()] == ["failed"]
 
 
-def test_what_comes_after_as_of_changes_no_byte(home: Path, tmp_path: Path, prefect_engine: None) -> None:
-    market = simulated_folder(load_config("smoke").simulation, home)
-    as_it_was = _copy_with(market, tmp_path / "before", lambda _, frame: frame)
-    as_it_went_on = _copy_with(market, tmp_path / "after", _future)
-    settings = {**SMALL, "source.future_rows": "withhold"}
-    nights = [nightly("firm", source, AS_OF, settings, tmp_path / f"home-{source.name}") for source in (as_it_was, as_it_went_on)]
-    for name in (
-        "recommendations.parquet",
-        "recommendations.csv",
-        "histories/present/events.arrow",
-        "evaluation/metrics.parquet",
-    ):
-        assert file_sha256(nights[0] / name) == file_sha256(nights[1] / name), name
-    withheld = {
-        verdict["table"]: verdict["withheld"] for verdict in json.loads((nights[1] / "contracts" / "verdicts.json").read_text())
-    }
-    assert withheld["transactions"] == 20
-    assert withheld["customers"] == 20
-
-
 def test_a_customer_whose_profile_is_in_quarantine_is_offered_nothing(home: Path, tmp_path: Path, prefect_engine: None) -> None:
     market = simulated_folder(load_config("smoke").simulation, home)
     customers = pl.read_parquet(market / "customers.parquet").filter(pl.col("risk_level") == "conservative")
