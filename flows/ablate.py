@@ -62,7 +62,7 @@ def conclude(night: Night, past: Artifact, learnt: Path) -> Path:
             if (folder / "failed.txt").exists():
                 reason = (folder / "failed.txt").read_text(encoding="utf-8")
                 raise TrainingError(f"the whole {kind} could not be fitted: {reason}", remedy="change the settings it names")
-        consistency.measure(config, kind, model, other if other.exists() else None, past.open(), out)
+        consistency.measure(config, kind, model, (model, other) if other.exists() else None, past.open(), out)
     return out
 
 

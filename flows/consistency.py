@@ -1,8 +1,8 @@
 """Step: consistency. Whether customers who are alike by profile and holdings have like attention.
 
 Measured on the evaluated model and a seeded sample of customers, over the ten assets it ranks first for each (before
-suitability). The yardstick beside it is the same customers' attention, over the same assets, under a model fitted with
-another seed and no other difference.
+suitability). The yardstick beside it is how far the same customers' attention over the same assets lies apart under two fits
+that differ in nothing but the seed: in the night, two of the audit's size, so that it can afford them.
 """
 
 from __future__ import annotations
@@ -56,8 +56,10 @@ def has_a_seed(kind: ModelKind) -> bool:
     return FAMILY[kind].speaks in ("attention", "partial contribution")
 
 
-def measure(config: RunConfig, kind: ModelKind, model: Path, other_seed: Path | None, histories_dir: Path, out: Path) -> Path:
-    """Writes ``consistency.parquet`` into ``out``: a row a support and segment.
+def measure(
+    config: RunConfig, kind: ModelKind, model: Path, seeds: tuple[Path, Path] | None, histories_dir: Path, out: Path
+) -> Path:
+    """Writes ``consistency.parquet`` into ``out``: a row a support and segment. ``seeds``: two fits with different seeds.
 
     No row where the model names no single holdings, or fewer than 20 customers have two of them.
     """
@@ -73,11 +75,11 @@ def measure(config: RunConfig, kind: ModelKind, model: Path, other_seed: Path | 
     ranker = load_ranker(model, histories_dir)
     listed = best_items(ranker.score, histories, customers, config.recommend.k, read)
     attention = _attended(ranker, histories, customers, listed, read)
-    other = None
-    if other_seed is not None:
-        other = _attended(load_ranker(other_seed, histories_dir), histories, customers, listed, read)
-        both = np.intersect1d(attention.customers, other.customers)
-        attention, other = among(attention, both), among(other, both)
+    pair = None
+    if seeds is not None:
+        one, other = (_attended(load_ranker(fit, histories_dir), histories, customers, listed, read) for fit in seeds)
+        both = np.intersect1d(np.intersect1d(attention.customers, one.customers), other.customers)
+        attention, pair = among(attention, both), (among(one, both), among(other, both))
     if len(attention.customers) < FEWEST_CUSTOMERS:
         pl.DataFrame(schema=SCHEMA).write_parquet(path)
         return path
@@ -91,7 +93,7 @@ def measure(config: RunConfig, kind: ModelKind, model: Path, other_seed: Path | 
         strata(attention, _buyers(histories)),
         permutations=config.audit.permutations,
         seed=config.seed,
-        other_seed=other,
+        seeds=pair,
     )
     pl.DataFrame([{"model": str(kind), **row} for row in rows], schema=SCHEMA).write_parquet(path)
     return path

@@ -46,7 +46,7 @@ def nightly(
         evaluation = tasks.evaluate(night, snapshot, past, scored)
         audits = [
             tasks.ablation(night, snapshot, past),
-            tasks.consistency(night, past, scored[night.config.recommend.model], held_out),
+            tasks.consistency(night, past, scored[night.config.recommend.model]),
         ]
 
         present = tasks.histories(night, snapshot, night.as_of, "present")

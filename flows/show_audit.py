@@ -74,7 +74,7 @@ def print_consistency(console: Console, run: Path) -> None:
             _effect(row, "holdings_"),
             f"{row['holdings_p']:.3f} ({row['holdings_q']:.3f})",
             f"{row['uniform_jsd']:.3f}",
-            "" if row["seed_jsd"] is None else f"{row['seed_jsd']:.3f}",
+            "" if row["seed_jsd"] is None else f"{row['seed_jsd']:.4f}",
             row["reading"],
         )
     console.print(lines)

@@ -138,12 +138,11 @@ def ablation(night: Night, snapshot: Artifact, past: Artifact) -> Artifact:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def consistency(night: Night, past: Artifact, model: Artifact, held_out: Artifact | None) -> Artifact:
+def consistency(night: Night, past: Artifact, model: Artifact) -> Artifact:
     """Whether similar customers have similar attention under the model that is recommended by."""
     with night.step("attention consistency"):
-        earlier = None if held_out is None else held_out.open()
         kind = night.config.recommend.model
-        return Artifact.of(audit.compare_attention(night, past.open(), kind, model.open(), earlier, night.folder / "audit"))
+        return Artifact.of(audit.compare_attention(night, past.open(), kind, model.open(), night.folder / "audit"))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

@@ -123,7 +123,7 @@ def consistency(
     *,
     permutations: int,
     seed: int,
-    other_seed: Attended | None = None,
+    seeds: tuple[Attended, Attended] | None = None,
 ) -> list[dict[str, Any]]:
     """One row a support and segment.
 
@@ -132,18 +132,18 @@ def consistency(
         supports: group of each item, [N + 1], by the support's name.
         segments: members [n] by (kind, name); neighbours may stand outside of the segment.
         stratum: [n].
-        other_seed: the same customers' attention under a model that differs in the seed alone.
+        seeds: the same customers' attention under two fits that differ in the seed alone.
 
     Returns:
         support, segment_kind, segment, n; mean_jsd; null_mean, effect (null less observed), effect_std (in standard
         deviations of the null), p, q of the first null; holdings_null_mean, holdings_effect, holdings_effect_std,
         holdings_p, holdings_q of the second; uniform_jsd (were all holdings attended to alike); seed_jsd (None without
-        ``other_seed``). Divergences are in bits, 0 to 1.
+        ``seeds``). Divergences are in bits, 0 to 1.
     """
     if permutations < 1:
         raise ValueError("permutations is at least 1")
-    if other_seed is not None and not np.array_equal(other_seed.customers, attention.customers):
-        raise ValueError("the other seed's attention is of other customers")
+    if seeds is not None and any(not np.array_equal(one.customers, attention.customers) for one in seeds):
+        raise ValueError("the two seeds' attention is of other customers")
     rows: list[dict[str, Any]] = []
     anyone_else = _other_customers(stratum, permutations, seed)
     rearranged = _own_holdings(attention, permutations, seed)
@@ -153,7 +153,7 @@ def consistency(
         observed = table[np.arange(len(table))[:, None], neighbours].mean(1)  # [n]
         alike = divergences(attention.on(group, 1.0 / attention.sizes[attention.owner]))
         uniform = alike[np.arange(len(alike))[:, None], neighbours].mean(1)
-        between = _between_seeds(here, other_seed, group)
+        between = _between_seeds(seeds, group)
         anyone = _any_customer(table, neighbours, anyone_else)
         given = _given_holdings(attention, neighbours, group, rearranged)
         found: list[dict[str, Any]] = []
@@ -194,10 +194,10 @@ def _against(observed: float, null: Floats, prefix: str) -> dict[str, float | No
     }
 
 
-def _between_seeds(here: sparse.csr_array, other: Attended | None, group: Ints) -> Floats | None:
-    if other is None:
+def _between_seeds(seeds: tuple[Attended, Attended] | None, group: Ints) -> Floats | None:
+    if seeds is None:
         return None
-    there = other.on(group)
+    here, there = (one.on(group) for one in seeds)
     return np.concatenate(
         [
             jensen_shannon(here[rows].toarray(), there[rows].toarray())

@@ -27,5 +27,6 @@ def gather(night: Night) -> ConsistencyEvidence | Absent:
         table,
         f"Measured on the evaluated {config.recommend.model} (known to it: what is dated up to {night.evaluation_cut}), "
         f"{n:,} of {config.audit.consistency_sample:,} customers drawn (those with two holdings or more), each against his "
-        f"{config.audit.neighbours} nearest; {config.audit.permutations:,} permutations, strata of {BANDS} by {BANDS} bands.",
+        f"{config.audit.neighbours} nearest; {config.audit.permutations:,} permutations, strata of {BANDS} by {BANDS} bands. "
+        "Other seed: two fits on the ablation's budget, which differ in the seed alone.",
     )

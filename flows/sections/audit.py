@@ -28,7 +28,7 @@ class AuditConfig(Section):
     neighbours: int = Field(5, ge=1, le=100, description="Most similar customers that each one is compared with.")
     permutations: int = Field(1000, ge=1000, le=100_000, description="Draws of each null distribution.")
     second_seed: bool = Field(
-        True, description="Fit the model once more with another seed, whose attention is the yardstick of consistency?"
+        True, description="Fit the audit's reference once more with another seed: the yardstick of consistency?"
     )
 
     @field_validator("ablations")

@@ -165,10 +165,10 @@ def test_false_discoveries_are_controlled_over_the_segments_of_a_support() -> No
 
 def test_the_other_seed_is_compared_customer_by_customer() -> None:
     attention, taste = market("any")
-    (same,) = measured(attention, taste, other_seed=attention)
+    (same,) = measured(attention, taste, seeds=(attention, attention))
     assert same["seed_jsd"] == pytest.approx(0, abs=1e-9)
     turned = Attended(attention.customers, attention.owner, attention.item, attention.weight[_own_holdings(attention, 1, 9)[0]])
-    (other,) = measured(attention, taste, other_seed=turned)
+    (other,) = measured(attention, taste, seeds=(attention, turned))
     assert other["seed_jsd"] > 0.1
     (one,) = measured(attention, taste)
     assert one["seed_jsd"] is None
@@ -177,7 +177,7 @@ def test_the_other_seed_is_compared_customer_by_customer() -> None:
     assert fewer.sizes.tolist() == [6] * 60
     assert fewer.weight.sum() == pytest.approx(60)
     with pytest.raises(ValueError, match="other customers"):
-        measured(attention, taste, other_seed=fewer)
+        measured(attention, taste, seeds=(attention, fewer))
 
 
 def test_the_same_seed_gives_the_same_rows() -> None:

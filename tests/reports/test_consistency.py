@@ -34,7 +34,7 @@ def test_the_sentence_claims_no_more_than_holdings_bring_about() -> None:
 
 def test_the_page_shows_observed_nulls_and_yardsticks(tmp_path: Path) -> None:
     text = write_evidence(tmp_path, evidence()).read_text(encoding="utf-8")
-    for figure in ("0.610", "0.830", "+0.220", "0.580", "0.050", "alike, as far as holdings are"):
+    for figure in ("0.610", "0.830", "+0.220", "0.580", "0.0500", "alike, as far as holdings are"):
         assert figure in text, figure
     assert "Measured on 60 of 80 customers." in text
     hostile = ConsistencyEvidence(likeness(segment="<script>alert(1)</script>"), "x")
