@@ -39,7 +39,7 @@ WORDS: Final[dict[Worth, str]] = {
     "helps": "genuinely helps",
     "helps_perhaps": "helps; that it is by more than 5 % is not shown",
     "helps_little": "helps, but by less than 5 %",
-    "not_shown": "not shown to help: the interval holds 0",
+    "not_shown": "is not shown to help: the interval holds 0",
     "does_not_help": "does not help: no difference is shown, and one of more than 5 % is ruled out",
     "hurts": "hurts: the model ranks better without it",
     "too_few": "too few customers to say",

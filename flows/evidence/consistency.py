@@ -26,7 +26,7 @@ def gather(night: Night) -> ConsistencyEvidence | Absent:
     return ConsistencyEvidence(
         table,
         f"Measured on the evaluated {config.recommend.model} (known to it: what is dated up to {night.evaluation_cut}), "
-        f"{n:,} of {config.audit.consistency_sample:,} customers drawn (those with two holdings or more), each against his "
+        f"{n:,} customers with two holdings or more, of up to {config.audit.consistency_sample:,} drawn, each against his "
         f"{config.audit.neighbours} nearest; {config.audit.permutations:,} permutations, strata of {BANDS} by {BANDS} bands. "
         "Other seed: two fits on the ablation's budget, which differ in the seed alone.",
     )
