@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from data_contracts.errors import ConfigError, TrainingError
-from lightning_modules.explanations import _slices, attention_table
 from lightning_modules.family import FAMILY, build_ranker, computed_ranker, events_read
 from lightning_modules.fit import fit, load_ranker
+from lightning_modules.importance import slices, weights_table
 from lightning_modules.ranker import Ranker
 from lightning_modules.settings import KINDS, ModelKind, ModelSpec, TrainSettings
 from tests.lightning_modules.small_histories import planted_market, write
@@ -93,16 +93,16 @@ def test_an_unknown_kind_is_refused_with_those_that_exist() -> None:
     assert "item_knn" in str(caught.value)
 
 
-def test_long_histories_are_explained_in_small_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_histories_are_explained_in_smallslices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     histories = write(tmp_path, [[(1, 9)], [(1, 9), (2, 8), (3, 7), (4, 6)], [(2, 1)], []], 4)
     customers = np.arange(4)
-    assert list(_slices(histories, customers, None, 512)) == [slice(0, 4)]
-    assert list(_slices(histories, customers, None, 3)) == [slice(0, 3), slice(3, 4)]
+    assert list(slices(histories, customers, None, 512)) == [slice(0, 4)]
+    assert list(slices(histories, customers, None, 3)) == [slice(0, 3), slice(3, 4)]
     model = computed_ranker(replace(spec_of("ease"), ease_ridge=1.0), histories)
     asked = np.array([[2], [1], [4], [1]])
-    whole = attention_table(model, histories, customers, asked)
-    monkeypatch.setattr("lightning_modules.explanations.MOST_PAIRS", 17)
+    whole = weights_table(model, histories, customers, asked)
+    monkeypatch.setattr("lightning_modules.importance.MOST_CELLS", 17)
     # 16 pairs for the long history; beside another customer it would be 32.
-    assert list(_slices(histories, customers, None, 512)) == [slice(0, 1), slice(1, 2), slice(2, 4)]
-    assert attention_table(model, histories, customers, asked).equals(whole)
+    assert list(slices(histories, customers, None, 512)) == [slice(0, 1), slice(1, 2), slice(2, 4)]
+    assert weights_table(model, histories, customers, asked).equals(whole)
     assert build_ranker(spec_of("ease"), histories).examples == "none"

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from lightning_modules.evaluation import rank_tables
-from lightning_modules.explanations import attention_table, faithfulness
+from lightning_modules.faithfulness import prove
 from lightning_modules.fit import fit, load_ranker
 from lightning_modules.histories import Histories, write_histories
+from lightning_modules.importance import weights_table
 from lightning_modules.popularity import popularity_scores
 from lightning_modules.settings import ModelSpec, TrainSettings
 from tests.lightning_modules.small_histories import planted_market
@@ -42,10 +43,10 @@ def test_a_planted_companion_is_recovered_far_above_popularity(kind: str, tmp_pa
     # The true reason for the next purchase is the one holding whose companion is missing.
     asked = top.filter(pa.compute.equal(top["rank"], 1))["item"].to_numpy()[:, None]
     companion = np.where(following % 2 == 1, following + 1, following - 1)
-    table = attention_table(model, histories, everyone, asked.astype(np.int64), 10, keep=1)  # type: ignore[arg-type]
+    table = weights_table(model, histories, everyone, asked.astype(np.int64), 10, keep=1)  # type: ignore[arg-type]
     pointed = float((table["item"].to_numpy() == companion[table["customer"].to_numpy()]).mean())
-    proof = faithfulness(model, histories, everyone[:300], asked[:300], seed=0, max_length=10)  # type: ignore[arg-type]
-    assert proof["better_than_random"]
+    proof = prove(model, histories, everyone[:300], asked[:300], 0, own="attention", max_length=10)  # type: ignore[arg-type]
+    assert proof.verdicts["attention"]["better_than_random"]
     assert pointed > 0.6
 
 
