@@ -8,14 +8,16 @@ from datetime import date
 from pathlib import Path
 
 import polars as pl
+from pydantic import ValidationError
 
-from data_contracts.errors import RunNotFound
+from data_contracts.errors import ConfigError, RunNotFound
 from flows.config import RunConfig
 from flows.learn import evaluate_models
 
 
 def stored_config(run: Path) -> tuple[RunConfig, dict[str, str]]:
-    """The settings and the dates that a run's manifest recorded. Raises RunNotFound where it has none."""
+    """The settings and the dates that a run's manifest recorded. Raises RunNotFound where it has none, ConfigError
+    where this version does not know its settings."""
     path = run / "manifest.json"
     if not path.exists():
         raise RunNotFound(
@@ -27,7 +29,15 @@ def stored_config(run: Path) -> tuple[RunConfig, dict[str, str]]:
     if settings["source"]["format"] != "simulated":
         # The folder is not recorded, and scoring again does not read it.
         settings["source"]["path"] = "."
-    return RunConfig.model_validate(settings), {"as_of": manifest["as_of"], "cut": manifest["evaluation_cut"]}
+    try:
+        config = RunConfig.model_validate(settings)
+    except ValidationError as error:
+        fields = ", ".join(".".join(str(part) for part in problem["loc"]) or problem["msg"] for problem in error.errors())
+        raise ConfigError(
+            f"run {run.name} was made by another version: this one does not know its settings ({fields})",
+            remedy=f"use the code that the run's manifest names: {manifest['code'].get('git_commit', 'its source_sha256')}",
+        ) from error
+    return config, {"as_of": manifest["as_of"], "cut": manifest["evaluation_cut"]}
 
 
 def evaluate_again(run: Path) -> bool:

@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from data_contracts.errors import RunNotFound, StorageError
+from data_contracts.errors import ConfigError, RunNotFound, StorageError
 from data_contracts.releases import append_releases, read_releases, releases_file
 from flows import tasks
 from flows.artifact import Artifact, file_sha256
@@ -64,7 +64,8 @@ def replay(store: RunStore, run_id: str | None, source: Path | None = None) -> R
     """Replays a run in a scratch folder; changes nothing in the home.
 
     ``source``: landing folder to start from as well, for runs that were not simulated. Raises RunNotFound where the run has
-    no recommendations or its inputs were retired, StorageError where its recorded inputs are not as they were recorded.
+    no recommendations or its inputs were retired, ConfigError where it was simulated and a source is given, StorageError
+    where its recorded inputs are not as they were recorded.
     """
     started = time.perf_counter()
     run = store.find(run_id)
@@ -72,6 +73,8 @@ def replay(store: RunStore, run_id: str | None, source: Path | None = None) -> R
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     if not (run / "recommendations.parquet").exists():
         raise RunNotFound(f"run {run.name} published no recommendations", remedy="`nightfolio runs` lists runs that did")
+    if source is not None and config.source.format == "simulated":
+        raise ConfigError(f"run {run.name} was simulated", remedy="leave out --source: its market is generated again")
     warnings = _as_recorded(store, run, manifest) + differences(manifest)
     as_of = date.fromisoformat(dates["as_of"])
     files: list[Compared] = []

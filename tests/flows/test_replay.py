@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data_contracts.errors import RunNotFound, StorageError
+from data_contracts.errors import ConfigError, RunNotFound, StorageError
 from data_contracts.releases import Release, append_releases, read_releases, releases_file
 from flows.bench.tamper_attempts import Target, edit, fit_manifest
 from flows.keys import read_key
@@ -75,6 +75,20 @@ def test_a_run_without_recommendations_is_not_replayed(copy: RunStore) -> None:
     (copy.home / "published" / "2024-06-28-01" / "recommendations.parquet").unlink()
     with pytest.raises(RunNotFound, match="published no recommendations"):
         replay(copy, None)
+
+
+def test_settings_of_another_version_are_named(copy: RunStore) -> None:
+    path = copy.home / "published" / "2024-06-28-01" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["config"]["train"]["momentum"] = 0.9
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ConfigError, match=r"another version: this one does not know its settings \(train.momentum\)"):
+        replay(copy, None)
+
+
+def test_a_simulated_run_takes_no_source(copy: RunStore, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="was simulated"):
+        replay(copy, None, tmp_path)
 
 
 def test_other_code_packages_and_processors_are_named(run: Path) -> None:
