@@ -10,6 +10,7 @@ actions and are kept.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import polars as pl
@@ -103,7 +104,8 @@ CONTRACT = Contract(
         not_null(c.RECORD_KIND),
         one_of(c.SIDE, c.SIDES),
         one_of(c.RECORD_KIND, c.RECORD_KINDS),
-        between(c.DATE_WINDOW_DAYS, 0, LONGEST_WINDOW),
+        # No judgement: a longer window would say nothing of the day.
+        replace(between(c.DATE_WINDOW_DAYS, 0, LONGEST_WINDOW), releasable=False),
         above(c.UNITS, 0.0, "shares", keeps=({c.UNITS: 0.001, c.VALUE: 0.1},)),
         Rule(
             rule_id="value_not_negative",

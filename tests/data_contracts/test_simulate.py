@@ -197,8 +197,10 @@ def test_a_disk_that_fills_up_half_way_leaves_nothing(tmp_path: Path, monkeypatc
 )
 def test_columns_types_and_keys_are_the_contracts(market: Path, name: str, contract: Contract) -> None:
     frame = table(market, name)
-    # The one column that the market leaves out is the price of a trade: it is that day's close.
-    assert dict(frame.schema) == {column.name: column.dtype for column in contract.columns if column.name != "price"}
+    # The columns that the market leaves out: the price of a trade, which is that day's close, and the issuer, told by the name.
+    assert dict(frame.schema) == {
+        column.name: column.dtype for column in contract.columns if column.name not in ("price", "issuer")
+    }
     nulls = {column.name for column in contract.columns if not column.nullable and frame[column.name].has_nulls()}
     assert nulls == set()
     assert not frame.select(contract.key).is_duplicated().any()

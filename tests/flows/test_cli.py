@@ -110,7 +110,7 @@ def test_show_runs_evaluate_and_explain_read_the_run(published: tuple[Path, str]
     told = nightfolio("explain", customer, home=home).stdout
     assert customer in told
     assert rows.filter(pl.col("customer_id") == customer)["asset_id"][0] in told
-    assert "Attention rested on" in told
+    assert rows.filter(pl.col("customer_id") == customer)["reason"][0] in told.replace("\n", " ")
     assert "candidates removed: the customer holds the asset (held)" in told
     unknown = nightfolio("explain", "nobody", home=home)
     assert unknown.returncode == 2
