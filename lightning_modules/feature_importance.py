@@ -113,6 +113,8 @@ def left_out_verdict(
     """Hiding the feature named first against hiding another one, as :func:`erasure_verdict`; first by construction."""
     generator = np.random.default_rng(seed)
     customers = np.asarray(customers, np.int64)
+    if not len(customers):  # rules may leave nobody anything to be offered
+        return erasure_verdict(np.zeros(0), np.zeros(0), np.zeros(0, np.int64), generator)
     asked = torch.from_numpy(np.asarray(candidates, np.int64))
     drops = left_out_features(model, histories, histories.batch(customers, max_length), asked).double().numpy()
     row, column = np.nonzero(asked.numpy() > 0)

@@ -82,6 +82,9 @@ def test_the_verdict_is_over_pairs(histories: Histories) -> None:
     found = left_out_verdict(ranker("attention_cf", histories), histories, np.arange(12), asked, seed=1)  # type: ignore[arg-type]
     assert (found["n_pairs"], found["n_customers"]) == (24, 12)
     assert found["mean_drop_attended"] >= found["mean_drop_random"]
+    nobody = left_out_verdict(ranker("attention_cf", histories), histories, np.arange(0), asked[:0], seed=1)  # type: ignore[arg-type]
+    assert nobody["n_pairs"] == 0
+    assert not nobody["better_than_random"]
     nothing = left_out_verdict(ranker("ease", histories), histories, np.arange(12), asked, seed=1)  # type: ignore[arg-type]
     assert (nothing["n_pairs"], nothing["better_than_random"]) == (0, False)
 
