@@ -9,6 +9,7 @@ numpy types turn nullable integers into floats and let wrong values pass, so fra
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import warnings
 from collections.abc import Iterable, Mapping
@@ -39,6 +40,7 @@ def library() -> tuple[Any, Any]:
         import great_expectations as gx
         from great_expectations.data_context.types.base import ProgressBarsConfig
 
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of its temporary folders
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     source = context.data_sources.add_pandas("landing")
