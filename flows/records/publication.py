@@ -38,7 +38,7 @@ _OF_A_FAILURE = ("failure.json", "stopped_at", "resume.json")
 
 
 def settle(store: RunStore, staged: Path, manifest: dict[str, Any]) -> Path:
-    """Publishes, holds or blocks a finished run, as its ``gate.json`` says; without one it is published.
+    """Publishes, holds or blocks a finished run, as its ``gate.json`` says; without one it stays where it is.
 
     ``manifest`` lists the run's files; it is written here, with the publication before it and the head of the chain.
     Returns the run's folder under ``published/`` or ``held/``.
@@ -195,7 +195,10 @@ def remove_retired(store: RunStore, record: Record) -> None:
 def _gated(staged: Path) -> tuple[Kind, list[str]]:
     gate = _read(staged / GATE)
     if gate is None:
-        return "published", []
+        raise StorageError(
+            f"run {staged.name} has no gate.json, so nothing says whether it may be published",
+            remedy="run the night again; a run that passed no gate is never published",
+        )
     kinds: dict[str, Kind] = {"now": "published", "after_approval": "held", "never": "blocked"}
     if gate.get("publish") not in kinds:
         raise StorageError(

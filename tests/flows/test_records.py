@@ -37,7 +37,7 @@ def empty(tmp_path: Path) -> Iterator[RunStore]:
         yield RunStore(tmp_path / "home")
 
 
-def stage(store: RunStore, run_id: str, publish: str | None = None) -> Path:
+def stage(store: RunStore, run_id: str, publish: str | None = "now") -> Path:
     run = store.home / "staging" / run_id
     run.mkdir()
     (run / "recommendations.csv").write_text(run_id)
@@ -47,7 +47,7 @@ def stage(store: RunStore, run_id: str, publish: str | None = None) -> Path:
     return run
 
 
-def made(store: RunStore, run_id: str, publish: str | None = None) -> Path:
+def made(store: RunStore, run_id: str, publish: str | None = "now") -> Path:
     run = stage(store, run_id, publish)
     return settle(store, run, small_manifest(run))
 
@@ -59,6 +59,12 @@ def current(store: RunStore) -> str | None:
 
 def faults(store: RunStore) -> list[str]:
     return [str(fault) for fault in verify(store).faults]
+
+
+def test_a_run_that_passed_no_gate_is_not_published(empty: RunStore) -> None:
+    with pytest.raises(StorageError, match=r"has no gate\.json"):
+        made(empty, "2024-06-28-01", publish=None)
+    assert current(empty) is None
 
 
 def test_a_whole_home_is_found_whole(store: RunStore) -> None:
