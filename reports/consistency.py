@@ -10,18 +10,19 @@ import polars as pl
 LEVEL: Final = 0.05
 """False discovery rate at which a likeness counts as shown."""
 FEWEST_CUSTOMERS: Final = 20
+BEYOND: Final = "alike, beyond what holdings alone give"
 NAMES: Final = {"asset": "Asset", "sector": "Sector", "asset_class": "Asset class"}
 
 
-def reading(row: Mapping[str, Any]) -> str:
-    """What one row of ``consistency.parquet`` allows to be said."""
+def reading(row: Mapping[str, Any], level: float = LEVEL) -> str:
+    """What one row of ``consistency.parquet`` allows to be said at a false discovery rate of ``level``."""
     if row["n"] < FEWEST_CUSTOMERS:
         return "too few customers to say"
-    if row["q"] > LEVEL:
+    if not row["q"] <= level:
         return "not shown to be alike"
-    if row["holdings_q"] > LEVEL:
-        return "alike, as far as holdings are"
-    return "alike, beyond what holdings alone give"
+    if not (row["holdings_q"] <= level and row["holdings_effect"] > 0):
+        return "alike only as far as holdings are"
+    return BEYOND
 
 
 def rows(table: pl.DataFrame) -> list[dict[str, Any]]:
@@ -33,8 +34,8 @@ def sentence(table: pl.DataFrame) -> str:
     """What the rows of all customers come down to."""
     everybody = [row for row in rows(table) if row["segment_kind"] == "all"]
     said = {
-        "alike, beyond what holdings alone give": "also when holdings are taken into account",
-        "alike, as far as holdings are": "but no more than their like holdings alone would bring about",
+        BEYOND: "also when holdings are taken into account",
+        "alike only as far as holdings are": "but no more than their like holdings alone would bring about",
         "not shown to be alike": "not",
         "too few customers to say": "unknown: too few customers",
     }

@@ -96,6 +96,8 @@ def against_champion(champion: dict[str, Any] | None, settings: GateConfig) -> F
     )
     if decision == "first":
         return CHAMPION.not_applicable(told)
+    if decision == "continues":
+        return CHAMPION.not_applicable(f"nothing was compared: {told}")
     if decision == "unreadable":
         return CHAMPION.not_measured(told)
     numbers = {name: champion.get(name) for name in ("gain", "low", "high", "n")}

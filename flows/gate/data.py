@@ -41,6 +41,8 @@ DRIFT = Subject(
 
 def rows_conserved(verdicts: Sequence[Mapping[str, Any]], settings: GateConfig) -> Finding:
     """landed = read + withheld, read = accepted + quarantined, of every table."""
+    if not verdicts:
+        return ROWS.not_measured("no table has a verdict (contracts/verdicts.json)")
     odd = [
         str(verdict["table"])
         for verdict in verdicts
@@ -49,7 +51,7 @@ def rows_conserved(verdicts: Sequence[Mapping[str, Any]], settings: GateConfig) 
     ]
     landed = sum(verdict["landed"] for verdict in verdicts)
     return ROWS.judged(
-        not odd and bool(verdicts),
+        not odd,
         settings.rows,
         f"rows of {', '.join(odd)} do not add up"
         if odd
@@ -60,6 +62,8 @@ def rows_conserved(verdicts: Sequence[Mapping[str, Any]], settings: GateConfig) 
 
 def contract_verdicts(verdicts: Sequence[Mapping[str, Any]], settings: GateConfig) -> Finding:
     """No rule warned. A rule that blocks stops the run before there is a gate."""
+    if not verdicts:
+        return CONTRACTS.not_measured("no table has a verdict (contracts/verdicts.json)")
     warned = [
         f"{rule['table']}.{rule['rule_id']}"
         for verdict in verdicts

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from flows.sections.gate import Act
+from flows.sections.gate import Act, GateConfig
 from reports.evidence import Check, Outcome
 
 RANK: dict[Outcome, int] = {"pass": 0, "not_applicable": 0, "warn": 1, "not_measured": 1, "block": 2}
-"""A check that ought to have been made and was not weighs as much as one that failed and warns."""
+"""A check that ought to have been made and was not weighs as much as one that fails: see :meth:`Finding.enforced`."""
 
-MAKE_IT = "Find out why it was not made; a check that is missing counts as a warning."
+MAKE_IT = "Find out why it was not made; a check that is missing counts as a warning, or blocks where failing it does."
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,27 @@ class Finding:
     threshold: str
     values: dict[str, Any] = field(default_factory=dict)
     """The numbers behind ``measured``."""
+    missing: bool = False
+    """It blocks because it was not made (:meth:`enforced`), not because it failed."""
+
+    def enforced(self, settings: GateConfig) -> Finding:
+        """Where failing the check blocks, so does not having made it: nobody knows that it would have held."""
+        if self.outcome != "not_measured" or getattr(settings, self.subject.id) != "block":
+            return self
+        return replace(self, outcome="block", measured=f"not measured: {self.measured}", missing=True)
 
     def as_json(self) -> dict[str, Any]:
         about = self.subject
+        missing = self.missing or self.outcome == "not_measured"
         return {
             "id": about.id,
             "name": about.name,
             "area": about.area,
             "outcome": self.outcome,
-            "means": f"Not checked tonight: {about.name[:1].lower()}{about.name[1:]}."
-            if self.outcome == "not_measured"
-            else about.fails,
+            "means": f"Not checked tonight: {about.name[:1].lower()}{about.name[1:]}." if missing else about.fails,
             "measured": self.measured,
             "threshold": self.threshold,
-            "remedy": MAKE_IT if self.outcome == "not_measured" else about.remedy,
+            "remedy": MAKE_IT if missing else about.remedy,
             "owner": about.owner,
             "link": about.link,
             "values": self.values,

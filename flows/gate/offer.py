@@ -61,7 +61,9 @@ def recheck(again: dict[str, Any] | None, published: int, settings: GateConfig) 
 
 
 def served(customers: pl.DataFrame, lists: pl.DataFrame, settings: GateConfig) -> Finding:
-    """Share of customers with an accepted profile who were given at least one recommendation."""
+    """Share of customers with an accepted profile who were given at least one recommendation; nobody given any always blocks."""
+    if lists.is_empty():
+        return REACH.found("block", "nobody was given anything: no row would be published", "at least one row")
     known = customers.filter("has_profile")
     if known.is_empty():
         return REACH.not_measured("no customer has an accepted profile")

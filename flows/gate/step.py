@@ -7,7 +7,8 @@
     needs_decision  whether `nightfolio approve` or `reject` is waited for
     approval        the setting gate.approval
     checks          id, name, outcome, measured, threshold, remedy, owner, link, values; outcomes are pass, warn, block,
-                    not_measured (ought to have been made: weighs like warn) and not_applicable (nothing to make it on)
+                    not_measured (ought to have been made: weighs like warn,
+                    and is a block where failing the check blocks) and not_applicable (nothing to make it on)
     champion        evaluation/champion.json
 """
 
@@ -35,9 +36,9 @@ def gate(night: Night, drift: tuple[DriftVerdict, ...] | Absent) -> Path:
     champion = read_json(night.folder / "evaluation" / "champion.json")
     findings = checks(night, drift, champion)
     decided = decide(findings, night.config.gate) | {"champion": champion}
-    for finding in findings:
-        if finding.outcome in ("warn", "block", "not_measured"):
-            log.warning("  gate: %s: %s: %s", finding.outcome.replace("_", " "), finding.subject.name, finding.measured)
+    for line in decided["checks"]:
+        if line["outcome"] in ("warn", "block", "not_measured"):
+            log.warning("  gate: %s: %s: %s", line["outcome"].replace("_", " "), line["name"], line["measured"])
     if decided["publish"] == "never":
         before = night.store.current()
         log.error(
@@ -52,6 +53,7 @@ def gate(night: Night, drift: tuple[DriftVerdict, ...] | Absent) -> Path:
 
 def decide(findings: tuple[Finding, ...], settings: GateConfig) -> dict[str, Any]:
     """The worst finding is the verdict; the verdict and ``gate.approval`` say whether the run is published."""
+    findings = tuple(finding.enforced(settings) for finding in findings)
     worst = max((RANK[finding.outcome] for finding in findings), default=0)
     verdict = ("pass", "warn", "block")[worst]
     asked = settings.approval == "always" or (settings.approval == "on_warn" and verdict == "warn")
@@ -69,7 +71,7 @@ def checks(night: Night, drift: tuple[DriftVerdict, ...] | Absent, champion: dic
     """Every check, from the files that the steps before left."""
     run, config, settings = night.folder, night.config, night.config.gate
     model = config.recommend.model
-    verdicts = read_json(run / "contracts" / "verdicts.json")
+    verdicts = read_json(run / "contracts" / "verdicts.json") or []
     metrics = pl.read_parquet(run / "evaluation" / "metrics.parquet")
     lists = pl.read_parquet(run / "recommendations.parquet", columns=["customer_id", "asset_id"])
     customers = pl.read_parquet(run / "histories" / "present" / "customers.parquet")
@@ -89,7 +91,12 @@ def checks(night: Night, drift: tuple[DriftVerdict, ...] | Absent, champion: dic
         accuracy.against_ease(metrics, model, settings),
         explanation.ablation(_table(run / "audit" / "ablation.parquet"), model, settings),
         explanation.consistency(_table(run / "audit" / "consistency.parquet"), model, settings),
-        explanation.faithfulness(read_json(run / "recommendations" / "faithfulness.json"), model, settings),
+        explanation.faithfulness(
+            read_json(run / "recommendations" / "faithfulness.json"),
+            _table(run / "recommendations" / "faithfulness.parquet"),
+            model,
+            settings,
+        ),
         fairness.by_accuracy(metrics, model, settings),
         fairness.by_served(customers, lists["customer_id"], settings),
         offer.served(customers, lists, settings),

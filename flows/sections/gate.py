@@ -38,9 +38,9 @@ class GateConfig(Section):
 
     # Explanations.
     ablation: Act = Field("warn", description="Taking attention away costs less than the rule says.")
-    consistency: Act = Field("warn", description="Similar customers do not get more similar attention than chance.")
+    consistency: Act = Field("warn", description="Attention is not more alike for similar customers than like holdings make it.")
     faithfulness: Act = Field("warn", description="The explanation is not shown to be better than chance.")
-    consistency_p: Share = Field(0.05, description="Largest p-value of attention consistency.")
+    consistency_p: Share = Field(0.05, description="False discovery rate of attention consistency.")
 
     # Fairness.
     fairness_accuracy: Act = Field("warn", description="A segment is clearly served less accurately than the rest.")
@@ -56,5 +56,5 @@ class GateConfig(Section):
     turnover_whole_most: Share = Field(0.2, description="Largest share of customers none of whose assets was kept.")
     exclusions: Act = Field("warn", description="The rules remove nearly everything.")
     exclusions_most: Share = Field(0.95, description="Largest share of pairs of customer and asset removed by a rule.")
-    served: Act = Field("warn", description="Too few customers with a profile were given anything.")
+    served: Act = Field("warn", description="Too few customers with a profile were given anything (nobody: always block).")
     served_least: Share = Field(0.9, description="Least share of customers with a profile who were given a recommendation.")

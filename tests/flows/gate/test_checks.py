@@ -80,7 +80,7 @@ def test_ease(low: float | None, outcome: str) -> None:
     ("decision", "outcome"),
     [
         ("first", "not_applicable"),
-        ("continues", "pass"),
+        ("continues", "not_applicable"),
         ("replaced", "pass"),
         ("refused", "warn"),
         ("unreadable", "not_measured"),
@@ -88,7 +88,8 @@ def test_ease(low: float | None, outcome: str) -> None:
 )
 def test_champion(decision: str, outcome: str) -> None:
     found = accuracy.against_champion({"decision": decision, "told": "what happened"}, DEFAULT)
-    assert (found.outcome, found.measured) == (outcome, "what happened")
+    assert found.outcome == outcome
+    assert found.measured == ("nothing was compared: " if decision == "continues" else "") + "what happened"
     if outcome == "warn":
         assert accuracy.against_champion({"decision": decision, "told": ""}, BLOCKING).outcome == "block"
     assert accuracy.against_champion(None, DEFAULT).outcome == "not_measured"
@@ -106,7 +107,9 @@ def test_rows(odd: dict[str, int]) -> None:
     found = data.rows_conserved([verdict(), verdict(table="assets", **odd)], DEFAULT)
     assert (found.outcome, found.measured) == ("block", "rows of assets do not add up")
     assert data.rows_conserved([verdict(**odd)], GateConfig(rows="warn")).outcome == "warn"
-    assert data.rows_conserved([], DEFAULT).outcome == "block"
+    missing = data.rows_conserved([], DEFAULT)
+    assert missing.outcome == "not_measured"
+    assert missing.enforced(DEFAULT).outcome == "block"
 
 
 def test_contracts() -> None:
@@ -144,7 +147,12 @@ def test_ablation() -> None:
     for verdicts in (("helps_little", "helps"), ("helps", "helps_perhaps"), ("does_not_help", "too_few")):
         assert explanation.ablation(ablated(*verdicts), "attention_cf", DEFAULT).outcome == "warn", verdicts
         assert explanation.ablation(ablated(*verdicts), "attention_cf", BLOCKING).outcome == "block"
-    assert explanation.ablation(ablated("helps", "too_few"), "attention_cf", DEFAULT).outcome == "pass"
+    assert explanation.ablation(ablated("helps", "too_few"), "attention_cf", DEFAULT).outcome == "warn", "an open one"
+    assert explanation.ablation(ablated("helps", "did_not_train"), "attention_cf", BLOCKING).outcome == "warn"
+    assert explanation.ablation(ablated("hurts", "did_not_train"), "attention_cf", BLOCKING).outcome == "block"
+    told = explanation.ablation(ablated("helps", "helps").with_columns(sample=2000, epochs=3), "attention_cf", DEFAULT)
+    assert told.outcome == "pass"
+    assert told.measured.endswith("on 2,000 customers, 3 epochs; not the published fit.")
     assert explanation.ablation(ablated("too_few", "did_not_train"), "attention_cf", DEFAULT).outcome == "not_measured"
     assert explanation.ablation(None, "attention_cf", DEFAULT).outcome == "not_measured"
     assert explanation.ablation(ablated("", "", applies=False), "attention_cf", DEFAULT).outcome == "not_applicable"
@@ -152,52 +160,87 @@ def test_ablation() -> None:
     assert explanation.ablation(None, "popularity", DEFAULT).outcome == "not_applicable"
 
 
-def consistent(p: float = 0.001, jsd: float = 0.2, kind: str = "all") -> pl.DataFrame:
+def consistent(**asset: Any) -> pl.DataFrame:
+    """Alike beyond holdings by asset, where ``asset`` says nothing else; by sector only as far as holdings are."""
+    row = {
+        "support": "asset", "segment_kind": "all", "segment": "all", "mean_jsd": 0.1, "null_mean": 0.3, "p": 0.001, "q": 0.001,
+        "holdings_null_mean": 0.2, "holdings_effect": 0.1, "holdings_p": 0.001, "holdings_q": 0.001, "n": 900,
+    }  # fmt: skip
     return pl.DataFrame(
-        {
-            "support": ["asset", "sector"],
-            "segment_kind": [kind, kind],
-            "segment": ["all", "all"],
-            "mean_jsd": [0.1, jsd],
-            "null_mean": [0.3, 0.3],
-            "p": [0.001, p],
-            "q": [0.001, p],
-            "holdings_q": [0.4, 0.4],
-            "n": [900, 900],
-        }
+        [row | asset, row | {"support": "sector", "holdings_q": 0.4, "segment_kind": asset.get("segment_kind", "all")}]
     )
 
 
 def test_consistency() -> None:
     found = explanation.consistency(consistent(), "attention_cf", DEFAULT)
     assert found.outcome == "pass"
-    assert "alike, as far as holdings are" in found.measured  # no more is claimed than was shown
-    for table in (consistent(p=0.2), consistent(jsd=0.31)):
-        assert explanation.consistency(table, "attention_cf", DEFAULT).outcome == "warn"
-        assert explanation.consistency(table, "attention_cf", BLOCKING).outcome == "block"
-    assert explanation.consistency(consistent(kind="risk_level"), "attention_cf", DEFAULT).outcome == "not_measured"
+    assert "asset: alike, beyond what holdings alone give" in found.measured
+    assert "sector: alike only as far as holdings are" in found.measured  # no more is claimed than was shown
+    # Uniform or random weights beat any customer, because like customers hold alike; they do not beat their holdings.
+    for odd, said in (
+        ({"holdings_effect": 0.0}, "asset: alike only as far as holdings are"),
+        ({"holdings_effect": -0.002, "holdings_q": 0.9}, "asset: alike only as far as holdings are"),
+        ({"holdings_q": 0.051}, "asset: alike only as far as holdings are"),
+        ({"q": 0.2}, "asset: not shown to be alike"),
+    ):
+        found = explanation.consistency(consistent(**odd), "attention_cf", DEFAULT)
+        assert found.outcome == "warn"
+        assert said in found.measured
+        assert explanation.consistency(consistent(**odd), "attention_cf", BLOCKING).outcome == "block"
+    assert explanation.consistency(consistent(n=19), "attention_cf", DEFAULT).outcome == "not_measured"
+    assert explanation.consistency(consistent(segment_kind="risk_level"), "attention_cf", DEFAULT).outcome == "not_measured"
     assert explanation.consistency(None, "attention_cf", DEFAULT).outcome == "not_measured"
     for kind in ("bpr_mf", "ease"):
         assert explanation.consistency(None, kind, DEFAULT).outcome == "not_applicable"  # type: ignore[arg-type]
 
 
-def test_faithfulness() -> None:
-    proof = {"n_pairs": 500, "better_than_random": True, "mean_difference": 0.4, "ci_low": 0.3, "ci_high": 0.5, "method": "m"}
-    found = explanation.faithfulness(proof, "attention_cf", DEFAULT)
+def erased(**lows: float) -> pl.DataFrame:
+    """Every interval of both methods above 0, but those of ``lows``: the first letters of method, measure and rival."""
+    return pl.DataFrame(
+        [
+            {"method": method, "measure": measure, "k": k, "against": against,
+                "low": lows.get(f"{method[0]}{measure[0]}{k[0]}{against[:2]}", 0.1),
+            }
+            for method in ("attention", "leave_one_out")
+            for measure in ("comprehensiveness", "sufficiency")
+            for k in ("1", "50 %")
+            for against in ("random", "recent")
+        ]
+    )  # fmt: skip
+
+
+PROOF = {"n_pairs": 500, "better_than_random": True, "mean_difference": 0.4, "ci_low": 0.3, "ci_high": 0.5, "method": "attention"}
+
+
+def test_faithfulness_of_own_weights() -> None:
+    found = explanation.faithfulness(PROOF, erased(), "attention_cf", DEFAULT)
     assert found.outcome == "pass"
-    assert found.measured.startswith("method m; ")
+    assert found.measured.startswith("method attention; ")
+    assert "own weights (" not in found.measured
     for act in ("warn", "block"):
         settings = GateConfig.model_validate({"faithfulness": act})
-        assert explanation.faithfulness(proof | {"better_than_random": False}, "attention_cf", settings).outcome == act
-    assert explanation.faithfulness({"n_pairs": 0}, "attention_cf", DEFAULT).outcome == "not_measured"
-    assert explanation.faithfulness(None, "attention_cf", DEFAULT).outcome == "not_measured"
-    assert explanation.faithfulness({"n_pairs": 0}, "popularity", DEFAULT).outcome == "not_applicable"
-    assert "failed the same test" not in found.measured
+        worse = PROOF | {"better_than_random": False}
+        assert explanation.faithfulness(worse, erased(), "attention_cf", settings).outcome == act
+    latest = explanation.faithfulness(PROOF, erased(ac1re=-0.01), "attention_cf", DEFAULT)
+    assert latest.outcome == "warn"
+    assert "not shown: erasing 1 hurts more than recent: low -0.010" in latest.measured
+    assert explanation.faithfulness(PROOF, None, "attention_cf", DEFAULT).outcome == "not_measured"
+    assert explanation.faithfulness({"n_pairs": 0}, None, "attention_cf", DEFAULT).outcome == "not_measured"
+    assert explanation.faithfulness(None, None, "attention_cf", DEFAULT).outcome == "not_measured"
+    assert explanation.faithfulness({"n_pairs": 0}, None, "popularity", DEFAULT).outcome == "not_applicable"
+
+
+def test_faithfulness_of_leaving_one_out() -> None:
+    # A model without attention is explained by leaving holdings out; erasing one holding is then won by construction.
+    proof = PROOF | {"method": "leave_one_out"}
+    assert explanation.faithfulness(proof, erased(lc1ra=-1.0, lc1re=-1.0), "gru4rec", DEFAULT).outcome == "pass"
+    for low in ("lc5ra", "lc5re", "ls1ra", "ls1re"):
+        assert explanation.faithfulness(proof, erased(**{low: 0.0}), "gru4rec", BLOCKING).outcome == "block", low
+    assert explanation.faithfulness(proof, erased().head(8), "gru4rec", DEFAULT).outcome == "not_measured"
     instead = proof | {"weights": "attention", "methods": {"attention": {"better_than_random": False}}}
-    told = explanation.faithfulness(instead, "attention_cf", DEFAULT).measured
-    assert told.endswith("the model's own weights (attention) failed the same test and are not published as the reason")
-    # A model without attention is explained by leaving holdings out, and that is put to the proof like any other.
-    assert explanation.faithfulness(proof, "gru4rec", DEFAULT).outcome == "pass"
+    told = explanation.faithfulness(instead, erased(), "attention_cf", BLOCKING)
+    assert told.outcome == "warn"
+    assert told.measured.endswith("the model's own weights (attention) failed the same test and are not published as the reason")
 
 
 def segmented(ndcg: float, high: float, n: int = 100) -> pl.DataFrame:
@@ -257,7 +300,11 @@ def test_recheck() -> None:
     assert found(10, 1) == "block"
     assert found(9, 0) == "block", "a row that was not looked at"
     assert found(10, 1, GateConfig(suitability="warn")) == "warn"
-    assert offer.recheck(None, 10, DEFAULT).outcome == "not_measured"
+    missing = offer.recheck(None, 10, DEFAULT)
+    assert missing.outcome == "not_measured"
+    told = missing.enforced(DEFAULT).as_json()
+    assert (told["outcome"], told["means"]) == ("block", "Not checked tonight: every row suits its customer.")
+    assert missing.enforced(GateConfig(suitability="warn")).outcome == "not_measured"
 
 
 def test_served() -> None:
@@ -266,7 +313,10 @@ def test_served() -> None:
     assert offer.served(customers, lists.head(90), DEFAULT).outcome == "pass"
     assert offer.served(customers, lists.head(89), DEFAULT).outcome == "warn"
     assert offer.served(customers, lists.head(89), BLOCKING).outcome == "block"
-    assert offer.served(customers.with_columns(has_profile=False), lists, DEFAULT).outcome == "not_measured"
+    nobody = customers.with_columns(has_profile=False)
+    assert offer.served(nobody, lists, DEFAULT).outcome == "not_measured"
+    for some in (customers, nobody):
+        assert offer.served(some, lists.head(0), DEFAULT).outcome == "block", "a file without a row"
 
 
 def test_exclusions() -> None:
@@ -303,7 +353,7 @@ def test_turnover() -> None:
 def test_the_worst_finding_decides() -> None:
     subject = offer.RECHECK
     passed, warned, blocked = (subject.found(outcome, "", "") for outcome in ("pass", "warn", "block"))  # type: ignore[arg-type]
-    unmeasured, nothing = subject.not_measured("no file"), subject.not_applicable("first night")
+    unmeasured, nothing = offer.TURNOVER.not_measured("no file"), subject.not_applicable("first night")
 
     def decided(*findings: Finding, approval: Any = "never") -> tuple[Any, ...]:
         told = decide(findings, GateConfig(approval=approval))
@@ -312,6 +362,7 @@ def test_the_worst_finding_decides() -> None:
     assert decided(passed, nothing) == ("pass", "now", False)
     assert decided(passed, warned) == ("warn", "now", False)
     assert decided(passed, unmeasured) == ("warn", "now", False)
+    assert decided(passed, subject.not_measured("no file")) == ("block", "never", False)
     assert decided(warned, blocked) == ("block", "never", False)
     assert decided(passed, approval="always") == ("pass", "after_approval", True)
     assert decided(passed, approval="on_warn") == ("pass", "now", False)
