@@ -36,6 +36,7 @@ from data_contracts.landing.files import check_csv, check_parquet, find_file, re
 from data_contracts.landing.landed import LandedTable
 from data_contracts.landing.partitions import Partitions
 from data_contracts.landing.questionnaires import without_look_ahead
+from data_contracts.printable import printable
 
 # Contract, name in the layout, and whether a source must have it.
 TABLES: Final[tuple[tuple[Contract, str, bool], ...]] = (
@@ -81,12 +82,19 @@ def _parts(contract: Contract, source: Path, name: str, needed: bool, into: Path
         return None
     if not path.is_dir():
         return [read_part(contract, path, path.name, into)]
-    files = sorted(path.glob("*.parquet"))
+    files = sorted(path.iterdir())
     if not files:
         raise LandingError(
             f"{contract.table}: the folder {path.name}/ holds no .parquet file",
             remedy="put the table's Parquet files there, or remove the folder",
         )
+    for file in files:
+        # A file passed over would be rows missing without a word; a hidden one is a transfer that has not ended.
+        if file.suffix != ".parquet" or file.name.startswith(".") or not file.is_file():
+            raise LandingError(
+                f"{contract.table}: {path.name}/{printable(file.name)} is no plain .parquet file",
+                remedy="leave only the table's Parquet files, named NAME.parquet, in that folder; move everything else out of it",
+            )
     return [read_part(contract, file, f"{name}/{file.name}", into) for file in files]
 
 

@@ -157,6 +157,19 @@ def test_a_folder_without_parquet(source: Path, tmp_path: Path) -> None:
     assert "prices: the folder prices/ holds no .parquet file" in fault(source, tmp_path)
 
 
+@pytest.mark.parametrize("stray", ["b.csv", "b.PARQUET", "b.parquet.tmp", ".b.parquet", "_SUCCESS", "2020/", "2020.parquet/"])
+def test_a_table_folder_holds_plain_parquet_files_only(stray: str, source: Path, tmp_path: Path) -> None:
+    frame = pl.read_csv(source / "prices.csv", try_parse_dates=True)
+    (source / "prices.csv").unlink()
+    (source / "prices").mkdir()
+    frame.write_parquet(source / "prices" / "a.parquet")
+    entry = source / "prices" / stray
+    entry.mkdir() if stray.endswith("/") else frame.write_parquet(entry)
+    said = fault(source, tmp_path)
+    assert f"prices: prices/{stray.rstrip('/')} is no plain .parquet file" in said
+    assert "move everything else out of it" in said
+
+
 def test_wrong_types_become_null_and_are_named(source: Path, tmp_path: Path) -> None:
     (source / "prices.csv").write_text(
         "asset_id,date,close\nUS0378331005,2021-06-29, 1.5 \nUS0378331005,29.6.2021,nan\nUS0378331005,2021-06-28,\n",
