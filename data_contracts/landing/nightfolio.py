@@ -32,6 +32,7 @@ from data_contracts import columns as c
 from data_contracts.contract import Contract
 from data_contracts.errors import LandingError
 from data_contracts.landing.conform import DESCRIBING, FutureRows, Part, csv_part, land, require_columns, text
+from data_contracts.landing.drift import alike
 from data_contracts.landing.files import check_csv, check_parquet, find_file, require_file
 from data_contracts.landing.landed import LandedTable
 from data_contracts.landing.partitions import Partitions
@@ -49,6 +50,9 @@ TABLES: Final[tuple[tuple[Contract, str, bool], ...]] = (
     (restricted.CONTRACT, "restricted", False),
 )
 
+SUFFIXES: Final = (".parquet", ".csv", ".csv.gz", "")  # of a table's name, "" a folder
+# What a simulated market's folder holds besides its tables; see ``simulate``.
+BESIDE: Final = frozenset({"market.json", "truth"})
 NO_RESTRICTED_LIST: Final = "the source has no restricted list: 0 rows"
 
 
@@ -59,6 +63,7 @@ def read_nightfolio(
 
     Raises LandingError (see ``files`` and ``conform``).
     """
+    unread = _unread(source)
     tables: dict[str, LandedTable] = {}
     for contract, name, needed in TABLES:
         parts = _parts(contract, source, name, needed, into)
@@ -68,15 +73,38 @@ def read_nightfolio(
         found = parts or []
         if contract is customers.CONTRACT:
             found, notes = without_look_ahead(found, as_of, future_rows, time_zone=time_zone)
+        if contract is assets.CONTRACT and unread:
+            shown = ", ".join(unread[:8]) + (f" and {len(unread) - 8} more" if len(unread) > 8 else "")
+            notes = (f"entries of the source folder that are not read: {shown}",)
         # What a customer's row becomes depends on as_of; prices and trades are their files' alone.
         kept = partitions if contract.table in ("prices", "transactions") else None
         tables[contract.table] = land(contract, found, into, as_of, future_rows, notes, time_zone, kept)
     return tables
 
 
+def _unread(source: Path) -> list[str]:
+    """Entries of the source folder that no table is read from.
+
+    Raises LandingError where one looks like a table: under a wrong name it would be missed without a word.
+    """
+    names = [name for _, name, _ in TABLES]
+    expected = {name + suffix for name in names for suffix in SUFFIXES} | BESIDE
+    unread = sorted(entry.name for entry in source.iterdir() if entry.name not in expected)
+    for entry in unread:
+        stem = entry.lstrip("._").split(".")[0]
+        table = alike(stem, names) if stem else None
+        if table is not None and not entry.lower().endswith(".md"):
+            raise LandingError(
+                f"{table}: {printable(entry)} looks like this table but is not read",
+                remedy=f"name it {table}.parquet, {table}.csv or {table}.csv.gz (or give a folder {table}/ of Parquet files), "
+                "or move it out of the source folder",
+            )
+    return [printable(entry) for entry in unread]
+
+
 def _parts(contract: Contract, source: Path, name: str, needed: bool, into: Path) -> list[Part] | None:
     """The files of one table as parts, or None where the source does not have the table."""
-    names = (f"{name}.parquet", f"{name}.csv", f"{name}.csv.gz", name)
+    names = tuple(name + suffix for suffix in SUFFIXES)
     path = require_file(source, contract.table, names) if needed else find_file(source, names)
     if path is None:
         return None

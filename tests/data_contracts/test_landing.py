@@ -170,6 +170,35 @@ def test_a_table_folder_holds_plain_parquet_files_only(stray: str, source: Path,
     assert "move everything else out of it" in said
 
 
+@pytest.mark.parametrize(
+    ("entry", "table"),
+    [
+        ("Restricted.parquet", "restricted"),
+        ("restricted_list.parquet", "restricted"),
+        ("holdings.parquet.gz", "holdings"),
+        ("Prices.csv", "prices"),
+        ("transaction.csv", "transactions"),
+        (".restricted.csv.part", "restricted"),
+        ("restricted list/", "restricted"),
+    ],
+)
+def test_what_looks_like_a_table_under_another_name_is_refused(entry: str, table: str, source: Path, tmp_path: Path) -> None:
+    (source / entry).mkdir() if entry.endswith("/") else (source / entry).write_bytes(b"")
+    said = fault(source, tmp_path)
+    assert f"{table}: {entry.rstrip('/')} looks like this table but is not read" in said
+    assert f"remedy: name it {table}.parquet, {table}.csv or {table}.csv.gz" in said
+
+
+def test_other_entries_of_the_source_folder_are_named(source: Path, tmp_path: Path) -> None:
+    (source / "truth").mkdir()
+    (source / "market.json").write_text("{}", encoding="utf-8")
+    assert land(source, tmp_path / "simulated")["assets"].notes == ()
+    for name in ("README.md", "prices.md", "LICENSE", ".DS_Store"):
+        (source / name).write_text("", encoding="utf-8")
+    (note,) = land(source, tmp_path / "landed")["assets"].notes
+    assert note == "entries of the source folder that are not read: .DS_Store, LICENSE, README.md, prices.md"
+
+
 def test_wrong_types_become_null_and_are_named(source: Path, tmp_path: Path) -> None:
     (source / "prices.csv").write_text(
         "asset_id,date,close\nUS0378331005,2021-06-29, 1.5 \nUS0378331005,29.6.2021,nan\nUS0378331005,2021-06-28,\n",
