@@ -51,7 +51,8 @@ def releases_file(home: Path) -> Path:
 
 def append_releases(path: Path, releases: Iterable[Release]) -> None:
     """Adds releases to the file. Raises StorageError where it cannot be written."""
-    lines = "".join(json.dumps(asdict(release), ensure_ascii=False) + "\n" for release in releases)
+    # In ASCII: a reason may hold other line breaks (U+2028, U+0085) than the one that ends a release.
+    lines = "".join(json.dumps(asdict(release), ensure_ascii=True) + "\n" for release in releases)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as out:
@@ -68,7 +69,8 @@ def read_releases(path: Path) -> tuple[Release, ...]:
     if not path.exists():
         return ()
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    lines = path.read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
         try:
             entry = json.loads(line)
             found.append(Release(**{**entry, "rule_ids": tuple(entry["rule_ids"])}))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import polars as pl
@@ -139,6 +140,21 @@ def test_releases_are_only_appended_and_a_damaged_file_is_refused(tmp_path: Path
     path.write_text(path.read_text(encoding="utf-8") + '{"table": "prices"}\n', encoding="utf-8")
     with pytest.raises(StorageError, match=r"releases\.jsonl: line 3 is no release"):
         read_releases(path)
+
+
+def test_a_reason_may_hold_any_line_break(tmp_path: Path, released: Release) -> None:
+    path = releases_file(tmp_path / "home")
+    assert read_releases(path) == ()
+    odd = [
+        replace(released, reason=f"so says{mark}the exchange in Zürich") for mark in ("\u2028", "\u2029", "\x85", "\x0c", "\r\n")
+    ]
+    append_releases(path, odd)
+    assert read_releases(path) == tuple(odd)
+    # As an earlier version wrote them.
+    path.write_text("".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in odd), encoding="utf-8")
+    assert read_releases(path) == tuple(odd)
+    path.write_text("", encoding="utf-8")
+    assert read_releases(path) == ()
 
 
 def test_a_column_that_a_source_does_not_fill_changes_no_hash() -> None:
