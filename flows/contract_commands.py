@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from data_contracts.errors import ContractBlocked, RunNotFound
+from data_contracts.errors import ConfigError, ContractBlocked, RunNotFound
 from data_contracts.verdicts import TableVerdict
 
 contracts = typer.Typer(name="contracts", help="What the data must be: read it, ask it of a folder.", no_args_is_help=True)
@@ -71,6 +71,11 @@ def check(
     from flows.config import load_config, parse_setting
     from flows.ingest import context_of
 
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(
+            f"--out {out} is {'not empty' if out.is_dir() else 'no folder'}",
+            remedy="name a new or empty folder: what an earlier check kept is not written over",
+        )
     overrides = dict(parse_setting(text) for text in settings or [])
     day = as_of.date() if as_of else None
     config = load_config(_PRESETS[source_format], source=source, as_of=day, settings=overrides)

@@ -66,6 +66,19 @@ def test_a_row_is_shown_released_and_then_accepted(tmp_path: Path) -> None:
     assert "released by" not in check(source, tmp_path / "other").stdout
 
 
+def test_what_an_earlier_check_kept_is_not_written_over(tmp_path: Path) -> None:
+    source, home, out = write_samples(tmp_path / "source"), tmp_path / "home", tmp_path / "out"
+    out.mkdir()
+    assert check(source, home, "--out", out).exit_code == 0, "an empty folder will do"
+    kept = sorted(out.rglob("*"))
+    for place, why in ((out, "not empty"), (out / "contracts" / "verdicts.json", "no folder")):
+        error = check(source, home, "--out", place).exception
+        assert isinstance(error, ConfigError)
+        assert error.message == f"--out {place} is {why}"
+        assert error.remedy.startswith("name a new or empty folder")
+    assert sorted(out.rglob("*")) == kept
+
+
 def test_a_night_knows_the_last_publications_columns_and_the_homes_releases(tmp_path: Path) -> None:
     (source, _), home = spoilt(tmp_path / "source"), tmp_path / "home"
     published = tmp_path / "run"
