@@ -17,7 +17,7 @@ from data_contracts.checkpoint import check_landing
 from data_contracts.contract import CheckContext
 from data_contracts.errors import ContractBlocked
 from data_contracts.landing import read_landing
-from data_contracts.landing.partitions import KEPT_DAYS
+from data_contracts.landing.partitions import KEPT_DAYS, code_hash
 from data_contracts.verdicts import TableVerdict
 
 AS_OF = date(2021, 6, 30)
@@ -170,3 +170,16 @@ def test_a_partition_nobody_used_for_long_is_removed(folders: Path, tmp_path: Pa
     (folders / "transactions" / "05.parquet").unlink()
     read_landing("nightfolio", folders, tmp_path / "second", AS_OF, "block", partitions=kept)
     assert len(list(kept.glob("*.json"))) == len(list(kept.glob("*.parquet"))) == 3
+
+
+def test_a_partition_is_made_again_when_any_code_that_it_may_depend_on_changes(tmp_path: Path) -> None:
+    for name in ("transactions.py", "landing/days.py", "corruptions/edits.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("a = 1\n", encoding="utf-8")
+    before = code_hash(tmp_path)
+    (tmp_path / "corruptions" / "edits.py").write_text("a = 2\n", encoding="utf-8")
+    assert code_hash(tmp_path) == before
+    for name in ("transactions.py", "landing/days.py"):
+        (tmp_path / name).write_text("a = 2\n", encoding="utf-8")
+        assert code_hash(tmp_path) != before
+        before = code_hash(tmp_path)
