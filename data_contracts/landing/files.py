@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -19,6 +20,8 @@ from data_contracts.landing.unreadable import FAULTS, readable
 from data_contracts.printable import printable
 from data_contracts.storage import written
 
+# Columns that the reader adds to the source's.
+OWN_NAMES: Final = (c.SOURCE_FILE, c.SOURCE_ROW, c.TYPE_ERRORS, c.RAW)
 UNREADABLE: tuple[type[BaseException], ...] = (*FAULTS, OSError)
 
 
@@ -88,6 +91,7 @@ def check_csv(path: Path, into: Path) -> CsvFile:
     """
     copy = copy_plain(path, into)
     header, rows = check_form(path.name, copy)
+    _refuse_own_names(path.name, header)
     return CsvFile(
         SourceFile(path.name, copy.sha256, copy.bytes, rows),
         copy.path,
@@ -123,4 +127,15 @@ def check_parquet(path: Path, into: Path) -> ParquetFile:
         raise LandingError(f"{path.name}: the footer says {rows} rows, its row groups {in_groups}", remedy="write the file again")
     with readable(f"{path.name}: the Parquet schema", remedy="write the file again"):
         schema = pl.scan_parquet(copy).collect_schema()
+    _refuse_own_names(path.name, schema.names())
     return ParquetFile(SourceFile(path.name, digest.hexdigest(), copy.stat().st_size, rows), copy, schema)
+
+
+def _refuse_own_names(name: str, columns: Sequence[str]) -> None:
+    """Raises LandingError where a column is named like one that the reader adds."""
+    taken = [column for column in columns if column in OWN_NAMES]
+    if taken:
+        raise LandingError(
+            f"{name}: {' and '.join(taken)} {'is a name' if len(taken) == 1 else 'are names'} of the reader's own columns",
+            remedy=f"rename column {', '.join(taken)} in the source, or leave it out; accepted tables of a run are no source",
+        )

@@ -64,6 +64,16 @@ def test_missing_column(source: Path, tmp_path: Path) -> None:
     assert "prices.csv: column close missing (found asset_id, date, price)" in fault(source, tmp_path)
 
 
+@pytest.mark.parametrize("own", ["_source_file", "_source_row", "_type_errors", "_raw"])
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_column_named_like_the_readers_own(own: str, form: str, source: Path, tmp_path: Path) -> None:
+    frame = pl.read_csv(source / "prices.csv", try_parse_dates=True).with_columns(pl.lit("x").alias(own))
+    (source / "prices.csv").unlink()
+    frame.write_csv(source / "prices.csv") if form == "csv" else frame.write_parquet(source / "prices.parquet")
+    said = fault(source, tmp_path)
+    assert f"prices.{form}: {own} is a name of the reader's own columns\n  remedy: rename column {own} in the source" in said
+
+
 def test_semicolons(source: Path, tmp_path: Path) -> None:
     (source / "prices.csv").write_text("asset_id;date;close\nUS0378331005;2021-06-29;1\n", encoding="utf-8")
     said = fault(source, tmp_path)
