@@ -80,7 +80,7 @@ def last_possible_date() -> pl.Expr:
 
 CONTRACT = Contract(
     table="transactions",
-    version="3",
+    version="4",
     description="Trades of customers, dated, with what is known of their amount",
     key=_NUMBERED,
     columns=COLUMNS,
@@ -106,6 +106,19 @@ CONTRACT = Contract(
         one_of(c.RECORD_KIND, c.RECORD_KINDS),
         # No judgement: a longer window would say nothing of the day.
         replace(between(c.DATE_WINDOW_DAYS, 0, LONGEST_WINDOW), releasable=False),
+        Rule(
+            # Without its length the window would end on its middle day, and the trade be known before it may have happened.
+            rule_id="window_has_days",
+            description="a window row has date_window_days",
+            columns=(c.RECORD_KIND, c.DATE_WINDOW_DAYS),
+            severity="quarantine",
+            complaint="{is} called window but {has} no date_window_days",
+            remedy="deliver the length of the window, or call the row dated_only where its day is certain",
+            bad=(pl.col(c.RECORD_KIND) == "window") & pl.col(c.DATE_WINDOW_DAYS).is_null(),
+            expectation=flag("window_has_days"),
+            breaks=(_BARE_ROW | {c.RECORD_KIND: "window"},),
+            keeps=(_BARE_ROW | {c.RECORD_KIND: "window", c.DATE_WINDOW_DAYS: 0},),
+        ),
         above(c.UNITS, 0.0, "shares", keeps=({c.UNITS: 0.001, c.VALUE: 0.1},)),
         Rule(
             rule_id="value_not_negative",

@@ -33,7 +33,7 @@ PINNED = {
     "markets": ("2", "c2d7d29b766295af"),
     "customers": ("3", "2fd94a62e666616a"),
     "prices": ("2", "e1584bd3259944a3"),
-    "transactions": ("3", "a3a7a885aca6cb9d"),
+    "transactions": ("4", "b04e39453d5059ad"),
     "delivered_holdings": ("2", "cfbde348d4d32766"),
     "restricted": ("2", "065858f1d7893ca1"),
     "holdings": ("2", "7333f2af5abdeb94"),
