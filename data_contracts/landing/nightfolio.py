@@ -37,6 +37,7 @@ from data_contracts.landing.files import check_csv, check_parquet, find_file, re
 from data_contracts.landing.landed import LandedTable
 from data_contracts.landing.partitions import Partitions
 from data_contracts.landing.questionnaires import without_look_ahead
+from data_contracts.parts import part_files
 from data_contracts.printable import printable
 
 # Contract, name in the layout, and whether a source must have it.
@@ -79,7 +80,22 @@ def read_nightfolio(
         # What a customer's row becomes depends on as_of; prices and trades are their files' alone.
         kept = partitions if contract.table in ("prices", "transactions") else None
         tables[contract.table] = land(contract, found, into, as_of, future_rows, notes, time_zone, kept)
+        if contract is transactions.CONTRACT:
+            tables[contract.table] = _without_amount(tables[contract.table], found)
     return tables
+
+
+def _without_amount(trades: LandedTable, parts: list[Part]) -> LandedTable:
+    """The table with a note of how many rows became dated_only because value or units were empty, where any did."""
+    by_amount = {Path(part.file.name).name for part in parts if c.RECORD_KIND not in part.raw}
+    # One by one: only parts with a field that did not convert have the columns that say so.
+    files = [file for file in part_files(trades.path) if len(parts) == 1 or file.name in by_amount] if by_amount else []
+    bare = [pl.scan_parquet(file).select((pl.col(c.RECORD_KIND) == "dated_only").sum()) for file in files]
+    count = sum(int(frame.item() or 0) for frame in pl.collect_all(bare))
+    if not count:
+        return trades
+    note = f"record_kind is left out: {count:,} of {trades.read:,} rows have no value or no units and are read as dated_only"
+    return replace(trades, notes=(*trades.notes, note))
 
 
 def _unread(source: Path) -> list[str]:

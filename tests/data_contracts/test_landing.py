@@ -281,10 +281,31 @@ def test_left_out_columns(source: Path, tmp_path: Path) -> None:
     tables = land(source, tmp_path / "landed")
     trades = pl.read_parquet(tables["transactions"].path)
     assert trades["record_kind"].to_list() == ["full", "dated_only"]
+    assert tables["transactions"].notes == (
+        "record_kind is left out: 1 of 2 rows have no value or no units and are read as dated_only",
+    )
     assert trades["transaction_id"].is_null().all()
     assert pl.read_parquet(tables["customers"].path)["risk_predicted"].to_list() == [False, False, False]
     assert "markets" not in tables
     assert "delivered_holdings" not in tables
+
+
+def test_only_the_files_without_record_kind_are_counted(source: Path, tmp_path: Path) -> None:
+    (source / "transactions.csv").unlink()
+    (source / "transactions").mkdir()
+    bare = pl.DataFrame(
+        {
+            "customer_id": ["ann", "bob"],
+            "asset_id": ["US0378331005"] * 2,
+            "side": ["buy"] * 2,
+            "date": [date(2021, 6, 1)] * 2,
+            "value": pl.Series([None, 10.0], dtype=pl.Float64),
+            "units": pl.Series([None, 1.0], dtype=pl.Float64),
+        }
+    )
+    bare.write_parquet(source / "transactions" / "a.parquet")
+    bare.with_columns(record_kind=pl.Series(["dated_only", "full"])).write_parquet(source / "transactions" / "b.parquet")
+    assert "record_kind is left out: 1 of 4 rows" in land(source, tmp_path / "landed")["transactions"].notes[-1]
 
 
 def test_replay_withholds_rows_and_windows_that_end_later(source: Path, tmp_path: Path) -> None:
