@@ -43,13 +43,13 @@ def settle(store: RunStore, staged: Path, manifest: dict[str, Any]) -> Path:
     ``manifest`` lists the run's files; it is written here, with the publication before it and the head of the chain.
     Returns the run's folder under ``published/`` or ``held/``.
     """
-    kind, checks = _gated(staged)
+    kind, checks, warnings = _gated(staged)
     with Chain(store.home).appending() as chain:
         _finish(store, chain)
         content = json.dumps(manifest | links_back(chain), indent=2)
         (staged / MANIFEST).write_text(content, encoding="utf-8")
         sha256 = file_sha256(staged / MANIFEST)
-        detail: dict[str, Any] = {"checks": checks}
+        detail: dict[str, Any] = {"checks": checks} | ({"warnings": warnings} if kind == "blocked" else {})
         correction = _read(staged / CORRECTION) or {}
         if kind == "published":
             detail = _publication(store, chain, manifest)
@@ -192,7 +192,8 @@ def remove_retired(store: RunStore, record: Record) -> None:
         shutil.rmtree(folder)  # a failed run goes altogether
 
 
-def _gated(staged: Path) -> tuple[Kind, list[str]]:
+def _gated(staged: Path) -> tuple[Kind, list[str], list[str]]:
+    """What becomes of the run, the checks that say so, and of a blocked run those that did not pass but block nothing."""
     gate = _read(staged / GATE)
     if gate is None:
         raise StorageError(
@@ -205,8 +206,10 @@ def _gated(staged: Path) -> tuple[Kind, list[str]]:
             f"gate.json says publish = {gate.get('publish')!r}, which is none of {', '.join(kinds)}",
             remedy="this is a defect of Nightfolio: keep the failed run and report it",
         )
-    failed = [check["name"] for check in gate.get("checks", []) if check["outcome"] not in ("pass", "not_applicable")]
-    return kinds[gate["publish"]], failed
+    failed = [check for check in gate.get("checks", []) if check["outcome"] not in ("pass", "not_applicable")]
+    kind = kinds[gate["publish"]]
+    deciding = [check for check in failed if kind != "blocked" or check["outcome"] == "block"]
+    return kind, [check["name"] for check in deciding], [check["name"] for check in failed if check not in deciding]
 
 
 def _publication(store: RunStore, chain: Appender, manifest: dict[str, Any]) -> dict[str, Any]:

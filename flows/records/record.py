@@ -26,7 +26,8 @@ class Record(BaseModel):
 
     ``detail`` by kind: published and approved hold ``previous_publication`` (run and manifest hash, or null), ``current``
     (whether CURRENT was pointed at the run) and ``supersedes`` (the run of the same day that this one corrects, or null);
-    blocked and held hold ``checks`` (names of those that did not pass); retired holds ``removed`` (path, bytes, SHA-256).
+    held holds ``checks`` (names of those that did not pass); blocked ``checks`` (those that block) and ``warnings`` (the
+    others that did not pass); retired holds ``removed`` (path, bytes, SHA-256).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
