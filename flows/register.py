@@ -15,6 +15,7 @@ from flows.records.standing import Standing
 from flows.records.tell import standings_of
 from flows.run_store import RunStore
 
+WEIGHTS = "weights.safetensors"
 COLUMNS: dict[str, type[pl.DataType]] = {
     "model_id": pl.String,
     "kind": pl.String,
@@ -55,37 +56,45 @@ def models_of(run: Path, state: str, *, current: bool, store: RunStore) -> Itera
     parent = "" if held is None else published_id(store, held["run_id"])
     metrics, known = _metrics(run), standings_of(store)
     names = {folder: name for name, folder in fits.items()}
-    if (run / "models").is_dir():
-        for folder in sorted((run / "models").iterdir()):
-            if not (folder / "weights.safetensors").exists():
-                continue
-            about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            is_published = folder.name.endswith("-published")
-            kind = about["spec"]["kind"]
-            name = kind if is_published else names.get(folder.name, "")
-            ndcg, n = metrics.get(name, (None, None))
-            present = "present" if is_published else "past"
-            yield {
-                "model_id": model_id(hashes(f"models/{folder.name}/weights.safetensors")),
-                "kind": kind,
-                "run": run.name,
-                "status": _status(name, is_published, state, current),
-                "trained_to": about["cut"],
-                "trained_on": hashes(f"histories/{present}/events.arrow")[:12],
-                "parent": parent if is_published or name == CHALLENGER else "",
-                "ndcg": ndcg,
-                "n_customers": n,
-                "approval": approval(run, known.get(run.name)) if is_published else "",
-            }
+    for folder in _folders(run):
+        about = _json(run / "models" / folder / "model.json")
+        is_published = folder.endswith("-published")
+        # An earlier version's retention removed model.json too; the folder is called after the kind.
+        kind = folder.rpartition("-")[0] if about is None else about["spec"]["kind"]
+        name = kind if is_published else names.get(folder, "")
+        ndcg, n = metrics.get(name, (None, None))
+        present = "present" if is_published else "past"
+        yield {
+            "model_id": model_id(hashes(f"models/{folder}/{WEIGHTS}")),
+            "kind": kind,
+            "run": run.name,
+            "status": _status(name, is_published, state, current),
+            "trained_to": "" if about is None else about["cut"],
+            "trained_on": hashes(f"histories/{present}/events.arrow")[:12],
+            "parent": parent if is_published or name == CHALLENGER else "",
+            "ndcg": ndcg,
+            "n_customers": n,
+            "approval": approval(run, known.get(run.name)) if is_published else "",
+        }
+
+
+def _folders(run: Path) -> list[str]:
+    """The names of a run's model folders: as the manifest recorded them, so that retention takes none away."""
+    manifest = _json(run / "manifest.json")
+    if manifest is None:
+        paths = [path.relative_to(run) for path in (run / "models").glob(f"*/{WEIGHTS}")]
+    else:
+        paths = [Path(entry["path"]) for entry in manifest["outputs"]]
+    return sorted(path.parts[1] for path in paths if path.match(f"models/*/{WEIGHTS}") and len(path.parts) == 3)
 
 
 def published_id(store: RunStore, run_id: str) -> str:
     """The model id of what a run published; empty where the run is gone."""
     for entry in store.runs():
         if entry.run_id == run_id:
-            found = sorted((entry.path / "models").glob("*-published/weights.safetensors"))
+            found = [folder for folder in _folders(entry.path) if folder.endswith("-published")]
             if found:
-                return model_id(_hashes(entry.path)(found[0].relative_to(entry.path).as_posix()))
+                return model_id(_hashes(entry.path)(f"models/{found[0]}/{WEIGHTS}"))
     return ""
 
 

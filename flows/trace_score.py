@@ -39,7 +39,7 @@ def place_of(run: Path, manifest: dict[str, Any], customer: str, asset: str) -> 
     config, dates = stored_config(run)
     kind, present = config.recommend.model, run / "histories" / "present"
     folder = run / "models" / f"{kind}-published"
-    if not (folder / "model.json").exists():
+    if not (folder / "weights.safetensors").exists():
         return None
     torch.set_num_threads(config.threads)
     histories = Histories.open(present)

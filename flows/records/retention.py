@@ -1,9 +1,10 @@
 """Retention: removes the heavy parts of old runs that nothing still needs, and records what was removed.
 
-What is light and says what was recommended, why, and who let it through is never removed: manifest, recommendations,
-evidence, contracts' verdicts, gate. The inputs and models that only a replay needs go: snapshot, quarantine, histories,
-models. A run is kept whole while it is young, among the newest, in force, waiting for a decision, or named by a run that is
-itself kept whole (its manifest, gate, champion or correction): a comparison can then be made again.
+What is light and says what was recommended, why, by which model, and who let it through is never removed: manifest,
+recommendations, evidence, contracts' verdicts, gate, and of each model what it is (``model.json``). The inputs and models
+that only a replay needs go: snapshot, quarantine, histories, models. A run is kept whole while it is young, among the
+newest, in force, waiting for a decision, or named by a run that is itself kept whole (its manifest, gate, champion or
+correction): a comparison can then be made again.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from flows.run_store import RUN_NAME, RunStore
 from flows.sections.records import RecordsConfig
 
 HEAVY = ("snapshot/", "quarantine/", "histories/", "models/")
+_LIGHT = re.compile(r"models/[^/]+/model\.json")
+"""What the register reads of a model: it stays, though it lies in a heavy folder."""
 _NAMING = (MANIFEST, "gate.json", "correction.json", "evaluation/champion.json")
 
 
@@ -57,11 +60,15 @@ def retirable(store: RunStore, settings: RecordsConfig, now: datetime | None = N
         if run.run_id in whole or not (folder / MANIFEST).exists():
             continue
         outputs = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["outputs"]
-        heavy = [entry for entry in outputs if entry["path"].startswith(HEAVY) and entry["path"] not in run.retired]
+        heavy = [entry for entry in outputs if _heavy(entry["path"]) and entry["path"] not in run.retired]
         if heavy:
             why = f"{run.state}, {_age(run, now).days} days old, named by no run that is kept whole"
             found.append(Retirable(run.run_id, run.folder, run.manifest_sha256, tuple(heavy), why))
     return found + _failed(store, settings, now)
+
+
+def _heavy(path: str) -> bool:
+    return path.startswith(HEAVY) and not _LIGHT.fullmatch(path)
 
 
 def retire(store: RunStore, settings: RecordsConfig, now: datetime | None = None) -> list[Retirable]:

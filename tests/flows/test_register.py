@@ -87,3 +87,20 @@ def test_the_command_lists_them(home: Path, capsys: pytest.CaptureFixture[str]) 
 def test_an_empty_home_has_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models(tmp_path)
     assert "no model yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_a_retired_run_forgets_no_model(home: Path, run: Path, tmp_path: Path, described: bool) -> None:
+    """``described`` False: an earlier version's retention removed model.json as well."""
+    retired, store = tmp_path / run.name, RunStore(home, write=False)
+    before = list(models_of(run, "published", current=False, store=store))
+    shutil.copytree(run, retired)
+    shutil.rmtree(retired / "histories")
+    for path in (retired / "models").rglob("*"):
+        if path.is_file() and not (described and path.name == "model.json"):
+            path.unlink()
+    after = list(models_of(retired, "published", current=False, store=store))
+    assert len(after) == 3
+    if not described:
+        before = [row | {"trained_to": ""} for row in before]
+    assert after == before

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from data_contracts.errors import DecisionRefused
-from flows.bench.tamper import key_at, small_home
+from flows.bench.tamper import key_at, small_home, small_manifest
 from flows.bench.tamper_attempts import edit
 from flows.records.chain import Chain
-from flows.records.publication import finish_interrupted
+from flows.records.publication import finish_interrupted, settle
 from flows.records.retention import retirable, retire
 from flows.records.verify import verify
 from flows.run_store import RunStore
@@ -104,3 +104,14 @@ def test_an_old_failed_run_goes_altogether_and_a_young_one_stays(store: RunStore
     assert verify(store).faults == ()
     # Its number is never given again: what the record says was removed must not come to mean another run.
     assert store.new_run(date(2024, 6, 24)).name == "2024-06-24-02"
+
+
+def test_what_a_model_is_stays_when_its_weights_go(store: RunStore) -> None:
+    run = store.home / "staging" / "2024-06-24-01"
+    (run / "models" / "x-published").mkdir(parents=True)
+    (run / "gate.json").write_text('{"publish": "now", "checks": []}')
+    for name in ("model.json", "weights.safetensors"):
+        (run / "models" / "x-published" / name).write_text("{}")
+    settle(store, run, small_manifest(run))
+    (retired,) = [one for one in retirable(store, ONE, LATER) if one.run_id == run.name]
+    assert [entry["path"] for entry in retired.removed] == ["models/x-published/weights.safetensors"]
