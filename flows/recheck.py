@@ -44,6 +44,8 @@ def recheck(run: Path, as_of: date) -> dict[str, Any]:
     for name in (CSV, PARQUET, RULES):
         if not (run / name).exists():
             raise RunNotFound(f"run {run.name} has no {name}", remedy="only a night that recommended can be checked again")
+    if not (run / "snapshot").is_dir():
+        raise RunNotFound(f"the inputs of run {run.name} were retired", remedy="check it again where a copy was kept")
     rules = tomllib.loads((run / RULES).read_text(encoding="utf-8"))
     rows = read_published(run / CSV)
     facts = facts_beside(rows, run, as_of, rules["asset_risk"])

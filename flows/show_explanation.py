@@ -60,7 +60,10 @@ def print_explanation(console: Console, run: Path, customer: str, *, home: Path,
 
 
 def _profile(run: Path, home: Path, customer: str) -> dict[str, Any]:
-    customers = pl.read_parquet(run / "histories" / "present" / "customers.parquet")
+    path = run / "histories" / "present" / "customers.parquet"
+    if not path.exists():
+        raise RunNotFound(f"the histories of run {run.name} were retired", remedy="explain it where a copy was kept")
+    customers = pl.read_parquet(path)
     known = customers.filter(pl.col("customer_id") == customer)
     if known.is_empty():
         known = customers.filter(pl.col("customer_id") == (behind(home, customers["customer_id"], customer) or ""))

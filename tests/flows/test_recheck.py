@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from data_contracts.errors import RunNotFound
 from flows import recheck as rechecking
 from flows import recheck_rules
 from flows.cli import app
@@ -353,3 +354,11 @@ def test_what_is_ranked_never_breaks_a_rule_asked_again(market: dict[str, Any], 
         assert customer not in refused or not listed
         if customer not in refused and len(listed) < rules["recommend.k"]:
             assert listed | out | everyone == catalogue
+
+
+def test_a_retired_run_cannot_be_checked_again_and_says_so(published: Path, tmp_path: Path) -> None:
+    retired = tmp_path / published.name
+    shutil.copytree(published, retired)
+    shutil.rmtree(retired / "snapshot")
+    with pytest.raises(RunNotFound, match="the inputs of run 2024-06-28-01 were retired"):
+        recheck(retired, AS_OF)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -78,3 +79,11 @@ def test_another_kind_of_picture_and_an_unknown_customer_are_refused(
     for unknown in ("nobody", "c-0000000000"):
         with pytest.raises(RunNotFound, match="knows no customer"):
             printed(run, home, unknown)
+
+
+def test_a_retired_run_cannot_be_explained_and_says_so(run: Path, home: Path, customer: str, tmp_path: Path) -> None:
+    retired = tmp_path / run.name
+    shutil.copytree(run, retired)
+    shutil.rmtree(retired / "histories")
+    with pytest.raises(RunNotFound, match=r"the histories of run .* were retired"):
+        printed(retired, home, customer)
