@@ -89,15 +89,27 @@ class Chain:
         """The records as they lie there, for display: as many as can be read. :meth:`inspect` says whether they hold."""
         return self.inspect(None, signed=False)[0]
 
-    def filed_head(self, key: bytes | None) -> Head | None:
-        """The head that was left beside the key; None where there is none that the key signed."""
+    def filed_head(self, key: bytes | None) -> tuple[Head | None, Fault | None]:
+        """The head that was left beside the key, where the key signed it; a fault where what lies there is none.
+
+        Without a key no head is returned, as nothing shows that it is genuine.
+        """
+        where = self.head_file.name
         try:
-            told = json.loads(self.head_file.read_bytes())
+            content = self.head_file.read_bytes()
+        except FileNotFoundError:
+            return None, None
+        except OSError as error:
+            return None, Fault(where, f"the filed head cannot be read: {error.strerror}")
+        try:
+            told = json.loads(content)
             head = Head(int(told["number"]), str(told["sha256"]))
-            genuine = key is not None and hmac.compare_digest(told["mac"], _head_mac(key, head))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return head if genuine else None
+            genuine = key is None or hmac.compare_digest(str(told["mac"]).encode(), _head_mac(key, head).encode())
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            return None, Fault(where, "not a filed head any more: altered")
+        if not genuine:
+            return None, Fault(where, "the signature of the filed head does not fit its content: altered, or of another key")
+        return (None if key is None else head), None
 
     def inspect(self, key: bytes | None, *, signed: bool = True) -> tuple[list[Link], list[Fault]]:
         """Every readable record in the order of its file, and everything about them that does not hold.
@@ -124,7 +136,9 @@ class Chain:
             sha256 = hashlib.sha256(content).hexdigest()
             try:
                 record = Record.model_validate(json.loads(content))
-            except (ValueError, ValidationError):
+                record.content()  # refuses text that no record can hold
+                _check_detail(record)
+            except (ValueError, ValidationError, RecursionError):
                 faults.append(Fault(where, "not a record any more: altered"))
                 before, expected = sha256, number + 1
                 continue
@@ -139,12 +153,26 @@ def _number(name: str) -> int:
     return int(stem) if stem.isascii() and stem.isdigit() else -1
 
 
+def _check_detail(record: Record) -> None:
+    """Raises ValueError where the detail is not of the shape that whoever reads the chain relies on."""
+    removed, supersedes = record.detail.get("removed"), record.detail.get("supersedes")
+    if record.kind == "retired" and not (
+        isinstance(removed, list)
+        and all(
+            isinstance(one, dict) and isinstance(one.get("path"), str) and isinstance(one.get("sha256"), str) for one in removed
+        )
+    ):
+        raise ValueError("a retired run's removed files are no list of paths and hashes")
+    if supersedes is not None and not isinstance(supersedes, str):
+        raise ValueError("what is superseded is no run id")
+
+
 def _faults_of(where: str, record: Record, number: int, content: bytes, before: str | None, key: bytes | None) -> Iterator[Fault]:
     genuine = True
     if key is not None and record.key_id != key_id(key):
         genuine = False
         yield Fault(where, f"signed with another key ({record.key_id}, not {key_id(key)}): forged, or the key was exchanged")
-    elif key is not None and not hmac.compare_digest(record.mac, record.expected_mac(key)):
+    elif key is not None and not hmac.compare_digest(record.mac.encode(), record.expected_mac(key).encode()):
         genuine = False
         yield Fault(where, "its signature does not fit its content: altered")
     if genuine and content != record.content():

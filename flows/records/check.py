@@ -56,7 +56,9 @@ def check_run(
     try:
         manifest = json.loads(content)
         listed = {entry["path"]: entry["sha256"] for entry in manifest["outputs"]}
-    except (ValueError, KeyError, TypeError):
+        if not all(isinstance(word, str) for pair in listed.items() for word in pair):
+            raise TypeError("a path or a hash is no text")
+    except (ValueError, KeyError, TypeError, RecursionError):
         faults = [Fault(f"{where}/{MANIFEST}", "not a manifest any more: altered")]
         return Checked(tuple(faults), 1, len(content), None)
     if manifest.get("run_id") != run.name:

@@ -75,7 +75,10 @@ def print_verification(console: Console, found: Verification) -> None:
         console.print(f"... and {len(found.faults) - _SHOWN:,} more")
     for note in found.notes:
         console.print(f"note: {escape(note)}", style="yellow", soft_wrap=True)
-    verdict = "[green]everything is as it was recorded[/]" if not found.faults else f"[bold red]{len(found.faults):,} altered[/]"
+    verdict = f"[bold red]{len(found.faults):,} altered[/]"
+    if not found.faults:
+        verdict = "[yellow]everything that could be checked is as it was recorded; mind the notes above[/]"
+        verdict = verdict if found.notes else "[green]everything is as it was recorded[/]"
     rate = found.bytes / 2**20 / max(found.seconds, 1e-9)
     console.print(
         f"{verdict}: {found.records:,} records, {found.runs:,} runs, {found.files:,} files, {found.bytes:,} bytes "

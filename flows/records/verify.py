@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_contracts.errors import RunNotFound
 from flows.keys import others_may_read, read_key
 from flows.records.chain import Chain, head_of
 from flows.records.check import check_run
@@ -43,8 +45,11 @@ def verify(
 
     ``heads``: SHA-256 of records that were filed elsewhere; each must still be in the chain. ``run_id``: reads the files of
     that run only. ``without_key``: for who holds no record key; then nothing shows that the records are genuine.
+    Raises RunNotFound where there is no home, or no record in it nor any trace that there was one.
     """
     started = time.perf_counter()
+    if not store.home.is_dir():
+        raise RunNotFound(f"there is no chain here: {store.home} does not exist", remedy="name the home with --home")
     chain, home = Chain(store.home), store.home
     notes: list[str] = []
     with chain.reading():
@@ -54,9 +59,11 @@ def verify(
         faults += [Fault(f"records/{record.number:06d}.json", what) for record, what in odd]
         faults += _places(home, runs, links)
         faults += _current(home, links)
-        filed = chain.filed_head(key)
+        filed, damaged = (None, None) if without_key else chain.filed_head(key)
         lying = [run for run in runs.values() if (home / run.folder / run.run_id).is_dir()]
     known = {link.sha256 for link in links}
+    if damaged is not None:
+        faults.append(damaged)
     if filed is not None and filed.sha256 not in known:
         what = f"record {filed.number} as filed beside the record key is not in the chain: cut off at the end, or written anew"
         faults.append(Fault("records", what))
@@ -65,11 +72,18 @@ def verify(
         for head in heads
         if head not in known
     ]
+    if not links and not faults:
+        left = [path.name for path in (chain.key_file, chain.head_file) if os.path.exists(path)]  # noqa: PTH110 (an unreadable folder is none)
+        if not left:
+            raise RunNotFound(
+                f"there is no chain here: {home} holds no records", remedy="name the home with --home, or run a night first"
+            )
+        faults.append(Fault("records", f"there are none, but {' and '.join(left)} show that there were: deleted"))
     if run_id is not None and run_id not in runs:
         faults.append(Fault(run_id, "no record speaks of this run, so there is nothing that it can be compared with"))
     if without_key:
         notes.append("signatures were not checked: someone who can write to the home may have written all records anew")
-    elif links and filed is None:
+    elif links and filed is None and damaged is None:
         notes.append(f"no head is filed beside the record key ({chain.head_file.name}): cut-off records show only with --head")
     if not without_key and key is not None and others_may_read(chain.key_file):
         notes.append(f"others than its owner may read the record key: chmod 600 {chain.key_file}")
@@ -137,18 +151,26 @@ def _links_back(run: Standing, manifest: dict[str, Any], links: list[Link]) -> l
     where, first = f"{run.folder}/{run.run_id}/manifest.json", run.records[0].record
     told, before = manifest.get("records") or {}, _head_before(first, links)
     faults = []
+    if not isinstance(told, dict):
+        return [Fault(where, "says in no readable way which record was before it: altered")]
     if before is not None and (told.get("number"), told.get("head")) != (before.number, before.sha256):
         faults.append(
             Fault(where, f"was made after record {told.get('number')}, whose hash is another now: records were altered")
         )
     published = {link.record.run_id: link.record for link in links if link.record.kind in ("published", "approved")}
     for named in (manifest.get("previous"), first.detail.get("previous_publication")):
-        if named is not None and (found := published.get(named["run_id"])) is not None:
+        if named is not None and not _is_publication(named):
+            faults.append(Fault(where, "says in no readable way which publication it follows: altered"))
+        elif named is not None and (found := published.get(named["run_id"])) is not None:
             if found.manifest_sha256 != named["manifest_sha256"]:
                 faults.append(Fault(where, f"follows run {named['run_id']}, whose recorded manifest is another now"))
         elif named is not None:
             faults.append(Fault(where, f"follows run {named['run_id']}, of whose publication there is no record: deleted"))
     return faults
+
+
+def _is_publication(named: Any) -> bool:
+    return isinstance(named, dict) and all(isinstance(named.get(key), str) for key in ("run_id", "manifest_sha256"))
 
 
 def _head_before(record: Record, links: list[Link]) -> Head | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -350,3 +351,80 @@ def test_a_record_is_never_written_over(empty: RunStore) -> None:
 def test_records_hold_no_path_of_the_machine(store: RunStore) -> None:
     for path in (store.home / "records").glob("*.json"):
         assert not re.search(r'"/|\\\\|/tmp|/home', path.read_text(encoding="utf-8"))
+
+
+# ---- homes without a chain, and files edited so that they cannot be read ------------------------------------------------
+
+
+def test_where_there_is_no_chain_nothing_is_found_whole(tmp_path: Path) -> None:
+    with key_at(tmp_path / "record.key"):
+        with pytest.raises(RunNotFound, match=r"there is no chain here: .*missing does not exist"):
+            verify(RunStore(tmp_path / "missing", write=False))
+        with pytest.raises(RunNotFound, match=r"there is no chain here: .*holds no records"):
+            verify(RunStore(tmp_path / "home"))
+
+
+@pytest.mark.parametrize("left", ["record.key", "record.key.head"])
+def test_a_wiped_home_is_given_away_by_what_lies_beside_the_key(store: RunStore, tmp_path: Path, left: str) -> None:
+    for folder in ("records", "published", "held"):
+        shutil.rmtree(store.home / folder)
+    assert faults(store)
+    for path in tmp_path.glob("record.key*"):
+        if path.name != left:
+            path.unlink()
+    assert faults(store) == [f"records: there are none, but {left} show that there were: deleted"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("records/000004.json", lambda text: re.sub(r'"mac": ".*"', '"mac": "é"', text)),
+        ("records/000004.json", lambda text: re.sub(r'"reason": ".*"', r'"reason": "\\ud800"', text)),
+        ("records/000004.json", lambda text: re.sub(r'"supersedes": null', '"supersedes": [[]]', text)),
+        ("records/000004.json", lambda text: re.sub(r'"previous_publication": \{[^}]*\}', '"previous_publication": "x"', text)),
+        ("records/000004.json", lambda text: text.replace('"approved"', '"retired"')),
+        ("records/000004.json", lambda _: "[" * 200_000),
+        ("published/2024-06-29-02/manifest.json", lambda _: "[" * 200_000),
+        ("published/2024-06-29-02/manifest.json", lambda text: json.dumps({**json.loads(text), "records": "x"})),
+        ("published/2024-06-29-02/manifest.json", lambda text: json.dumps({**json.loads(text), "previous": "x"})),
+        ("published/2024-06-29-02/manifest.json", lambda text: json.dumps({**json.loads(text), "previous": {"run_id": []}})),
+        ("published/2024-06-29-02/manifest.json", lambda _: '{"outputs": [{"path": 1, "sha256": "x"}]}'),
+    ],
+)
+def test_no_edit_stops_the_verdict(store: RunStore, name: str, change: Callable[[str], str]) -> None:
+    path = store.home / name
+    before = path.read_text(encoding="utf-8")
+    path.chmod(0o644)
+    path.write_text(change(before), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") != before
+    assert any(fault.startswith(name) for fault in faults(store))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{}", "[" * 200_000, '{"number": 1e999, "sha256": "x", "mac": "x"}', '{"number": 9, "sha256": "x", "mac": "é"}'],
+)
+def test_a_damaged_filed_head_is_a_fault(store: RunStore, tmp_path: Path, content: str) -> None:
+    (tmp_path / "record.key.head").write_text(content, encoding="utf-8")
+    (fault,) = faults(store)
+    assert fault.startswith("record.key.head: ")
+    assert verify(store, without_key=True).faults == ()
+
+
+def test_a_missing_filed_head_is_noted(store: RunStore, tmp_path: Path) -> None:
+    (tmp_path / "record.key.head").unlink()
+    found = verify(store)
+    assert found.faults == ()
+    assert "no head is filed beside the record key" in found.notes[0]
+
+
+def test_a_block_names_the_checks_that_block_and_keeps_warnings_apart(empty: RunStore) -> None:
+    run = stage(empty, "2024-06-28-01")
+    outcomes = {"Rows add up": "block", "Drift": "warn", "Speed": "not_measured", "Ranks": "pass"}
+    checks = [{"name": name, "outcome": outcome} for name, outcome in outcomes.items()]
+    (run / "gate.json").write_text(json.dumps({"publish": "never", "checks": checks}))
+    settle(empty, run, small_manifest(run))
+    detail = Chain(empty.home).links()[-1].record.detail
+    assert detail == {"checks": ["Rows add up"], "warnings": ["Drift", "Speed"]}
+    with pytest.raises(DecisionRefused, match=r"blocked by the gate \(Rows add up\)"):
+        approve(empty, "2024-06-28-01", "A. Person", "why not")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,3 +91,22 @@ def test_retire_removes_nothing_without_yes(home: Path) -> None:
     status, said = typed("retire", "--yes", "--set", "records.keep_days=0", "--set", "records.keep_runs=1", home=home)
     assert (status, len(Chain(home).links())) == (0, 13)
     assert typed("verify", home=home)[0] == 0
+
+
+def test_verify_exits_with_2_where_there_is_no_chain(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from flows.cli import main; main()", "verify", "--home", str(tmp_path / "missing")],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "there is no chain here" in done.stderr
+
+
+def test_what_could_not_be_checked_is_no_plain_all_well(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "record.key.head").unlink()
+    status, said = typed("verify", home=home)
+    assert status == 0
+    assert "no head is filed beside the record key" in said
+    assert "everything that could be checked is as it was recorded; mind the notes above" in said
