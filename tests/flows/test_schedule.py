@@ -126,10 +126,9 @@ def test_a_run_triggered_by_the_api_with_parameters_completes_and_the_cron_fires
         "settings": {"train.epochs": 1, "train.models": ["attention_cf"], "seed": 11},
         "home": str(home),
     }
-    made = _call(
-        f"{api}/deployments/{train['id']}/create_flow_run",
-        {"parameters": parameters, "state": {"type": "SCHEDULED"}},
-    )
+    # A server whose database is busy answers 503 and means "again"; the key makes asking again harmless.
+    asked = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "idempotency_key": "once"}
+    made = _until("the run's creation", lambda: _call(f"{api}/deployments/{train['id']}/create_flow_run", asked), log)
     assert made["parameters"]["settings"]["seed"] == 11
 
     # One plausible pin of a dependency lets everything start and never fires: this is the test that would see it.
