@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from data_contracts.errors import ConfigError, ContractBlocked, RunNotFound
 from data_contracts.verdicts import TableVerdict
+from flows.show_table import new_table
 
 contracts = typer.Typer(name="contracts", help="What the data must be: read it, ask it of a folder.", no_args_is_help=True)
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -35,7 +35,7 @@ def show(table: Annotated[str | None, typer.Argument(help="One table; by default
     from data_contracts.contract_docs import contract_page
 
     if table is None:
-        overview = _table("<table", "version", "<sha256", "columns", "repairs", "rules", "<what it is")
+        overview = new_table("<table", "version", "<sha256", "columns", "repairs", "rules", "<what it is")
         for one in CONTRACTS.values():
             counts = (str(len(one.columns)), str(len(one.repairs)), str(len(one.rules)))
             overview.add_row(one.table, one.version, one.sha256[:16], *counts, one.description)
@@ -120,7 +120,7 @@ def reconcile(
     pairs = pl.read_parquet(path)
     counted = ", ".join(f"{kind.replace('_', ' ')} {number:,}" for kind, number in reconciliation_counts(pairs).items())
     console.print(f"run {folder.name}, pairs of customer and asset: {counted}", soft_wrap=True)
-    listed = _table("<customer", "<asset", "from trades", "delivered", "difference", "<finding")
+    listed = new_table("<customer", "<asset", "from trades", "delivered", "difference", "<finding")
     found = differences(pairs)
     for row in found.head(limit).iter_rows(named=True):
         numbers = (
@@ -134,13 +134,13 @@ def reconcile(
 
 def print_verdicts(verdicts: list[TableVerdict]) -> None:
     """Rows of every table, then every rule that found something, with examples and notes."""
-    tables = _table("<table", "version", "landed", "withheld", "read", "accepted", "quarantined", "<outcome")
+    tables = new_table("<table", "version", "landed", "withheld", "read", "accepted", "quarantined", "<outcome")
     for v in verdicts:
         counts = (f"{number:,}" for number in (v.landed, v.withheld, v.read, v.accepted, v.quarantined))
         tables.add_row(v.table, v.contract_version, *counts, v.outcome)
     console.print(tables)
     console.print()
-    rules = _table("<table", "<rule", "<outcome", "rows", "of", "<for example", wrap="for example")
+    rules = new_table("<table", "<rule", "<outcome", "rows", "of", "<for example", wrap="for example")
     for v in verdicts:
         for rule in v.rules:
             if rule.failed:
@@ -150,11 +150,3 @@ def print_verdicts(verdicts: list[TableVerdict]) -> None:
     notes = [f"{v.table}: {note}" for v in verdicts for note in v.notes]
     for note in notes:
         console.print(escape(note), soft_wrap=True)
-
-
-def _table(*columns: str, wrap: str = "") -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        bare = name.removeprefix("<")
-        table.add_column(bare, justify="left" if name.startswith("<") else "right", no_wrap=bare != wrap)
-    return table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,11 @@ import polars as pl
 
 from flows.artifact import file_sha256
 from flows.champion import CHALLENGER, FORMER
+from flows.json_files import read_json_if
 from flows.records.standing import Standing
 from flows.records.tell import standings_of
 from flows.run_store import RunStore
+from reports.ranking import main_cutoff
 
 WEIGHTS = "weights.safetensors"
 COLUMNS: dict[str, type[pl.DataType]] = {
@@ -50,14 +51,14 @@ def register(store: RunStore, newest: int | None = None) -> pl.DataFrame:
 def models_of(run: Path, state: str, *, current: bool, store: RunStore) -> Iterator[dict[str, Any]]:
     """The models of one run, finished or in the making; ``state`` is the folder of the home that it lies in."""
     hashes = _hashes(run)
-    fits: dict[str, str] = _json(run / "evaluation" / "models.json") or {}
-    champion = _json(run / "evaluation" / "champion.json") or {}
+    fits: dict[str, str] = read_json_if(run / "evaluation" / "models.json") or {}
+    champion = read_json_if(run / "evaluation" / "champion.json") or {}
     held = champion.get("champion")
     parent = "" if held is None else published_id(store, held["run_id"])
     metrics, known = _metrics(run), standings_of(store)
     names = {folder: name for name, folder in fits.items()}
     for folder in _folders(run):
-        about = _json(run / "models" / folder / "model.json")
+        about = read_json_if(run / "models" / folder / "model.json")
         is_published = folder.endswith("-published")
         # An earlier version's retention removed model.json too; the folder is called after the kind.
         kind = folder.rpartition("-")[0] if about is None else about["spec"]["kind"]
@@ -80,7 +81,7 @@ def models_of(run: Path, state: str, *, current: bool, store: RunStore) -> Itera
 
 def _folders(run: Path) -> list[str]:
     """The names of a run's model folders: as the manifest recorded them, so that retention takes none away."""
-    manifest = _json(run / "manifest.json")
+    manifest = read_json_if(run / "manifest.json")
     if manifest is None:
         paths = [path.relative_to(run) for path in (run / "models").glob(f"*/{WEIGHTS}")]
     else:
@@ -100,7 +101,7 @@ def published_id(store: RunStore, run_id: str) -> str:
 
 def approval(run: Path, standing: Standing | None) -> str:
     """Who let the run through: a person, by the chain's record, or the gate alone. ``standing`` None: not in the chain yet."""
-    gate = _json(run / "gate.json")
+    gate = read_json_if(run / "gate.json")
     if gate is None:
         return ""
     if gate["publish"] == "never":
@@ -126,7 +127,7 @@ def _status(name: str, is_published: bool, state: str, current: bool) -> str:
 
 def _hashes(run: Path) -> Any:
     """SHA-256 by path in the run: as the manifest recorded it, computed where the run is still in the making."""
-    manifest = _json(run / "manifest.json")
+    manifest = read_json_if(run / "manifest.json")
     listed = {} if manifest is None else {entry["path"]: entry["sha256"] for entry in manifest["outputs"]}
     return lambda path: listed.get(path) or file_sha256(run / path)
 
@@ -136,9 +137,5 @@ def _metrics(run: Path) -> dict[str, tuple[float, int]]:
     if not path.exists():
         return {}
     table = pl.read_parquet(path).filter(pl.col("segment_kind") == "all")
-    main = next(name for name in reversed(table.columns) if name.startswith("ndcg_at_") and name.count("_") == 2)
+    main = f"ndcg_at_{main_cutoff(table)}"
     return {name: (value, n) for name, value, n in table.select("model", main, "n_customers").iter_rows()}
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None

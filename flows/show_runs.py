@@ -12,22 +12,19 @@ from rich.console import Console
 from rich.markup import escape
 
 from data_contracts.errors import RunNotFound
+from flows.json_files import read_json
 from flows.records import tell
 from flows.resume import COMMANDS, kind_of
 from flows.run_store import RunStore
 from flows.show_audit import print_audit
 from flows.show_table import new_table
 from reports import sufficiency
-from reports.ranking import POPULARITY
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+from reports.ranking import POPULARITY, main_cutoff
 
 
 def print_night(console: Console, run: Path) -> None:
     """What a finished night says: as_of, counts, headline metrics, where the files are."""
-    manifest = _read(run / "manifest.json")
+    manifest = read_json(run / "manifest.json")
     rows = pl.scan_parquet(run / "recommendations.parquet").select("customer_id").collect()
     counts = rows.group_by("customer_id").len()
     least, most = counts.select(pl.col("len").min(), pl.col("len").max().alias("most")).row(0)
@@ -57,8 +54,8 @@ def print_metrics(console: Console, run: Path, segments: bool = False) -> None:
             remedy=f"`nightfolio show {run.name}` says why",
         )
     metrics = pl.read_parquet(path)
-    k = max(int(name.split("_")[2]) for name in metrics.columns if name.startswith("ndcg_at_") and name.count("_") == 2)
-    manifest = _read(run / "manifest.json")
+    k = main_cutoff(metrics)
+    manifest = read_json(run / "manifest.json")
     everyone = metrics.filter(pl.col("segment_kind") == "all")
     console.print(
         f"trained to {manifest['evaluation_cut']}, scored on first buys after it up to {manifest['as_of']}; "
@@ -108,7 +105,7 @@ def print_sufficiency(console: Console, run: Path) -> None:
     if not path.exists():
         return  # a run of an earlier version
     bands, metrics = pl.read_parquet(path), pl.read_parquet(run / "evaluation" / "metrics.parquet")
-    k = max(int(name.split("_")[2]) for name in metrics.columns if name.startswith("ndcg_at_") and name.count("_") == 2)
+    k = main_cutoff(metrics)
     models = metrics["model"].unique(maintain_order=True).to_list()
     console.print(f"{sufficiency.sentence(bands)}; NDCG@{k} by band:", style="dim", soft_wrap=True)
     table = new_table("<interactions", "<level", "customers", "share", "asked", *models)
@@ -148,10 +145,10 @@ def print_runs(console: Console, store: RunStore) -> None:
         standing = known.get(entry.run_id)
         state = entry.state if standing is None else standing.state
         if (entry.path / "failure.json").exists():
-            failure = _read(entry.path / "failure.json")
+            failure = read_json(entry.path / "failure.json")
             note = f"stopped at {failure['step']}: {failure['error'].splitlines()[0]}"
         elif (entry.path / "manifest.json").exists():
-            manifest = _read(entry.path / "manifest.json")
+            manifest = read_json(entry.path / "manifest.json")
             model = manifest["config"]["recommend"]["model"]
             if manifest["kind"] == "ablation":
                 table.add_row(entry.run_id, entry.state, model, "", "", "ablation")
@@ -159,10 +156,7 @@ def print_runs(console: Console, store: RunStore) -> None:
             metrics = pl.read_parquet(entry.path / "evaluation" / "metrics.parquet").filter(
                 (pl.col("segment_kind") == "all") & (pl.col("model") == model)
             )
-            name = next(
-                column for column in reversed(metrics.columns) if column.startswith("ndcg_at_") and column.count("_") == 2
-            )
-            ndcg = f"{metrics[name][0]:.4f}" if metrics.height else ""
+            ndcg = f"{metrics[f'ndcg_at_{main_cutoff(metrics)}'][0]:.4f}" if metrics.height else ""
             if entry.state == "published":
                 rows = f"{pl.scan_parquet(entry.path / 'recommendations.parquet').select(pl.len()).collect().item():,}"
             note += ("  " if note else "") + ("" if standing is None else tell.note(standing))
@@ -173,7 +167,7 @@ def print_runs(console: Console, store: RunStore) -> None:
 def print_run(console: Console, run: Path) -> None:
     """Everything worth knowing about one run on one screen."""
     if (run / "failure.json").exists():
-        failure = _read(run / "failure.json")
+        failure = read_json(run / "failure.json")
         console.print(
             f"[bold red]{run.name} failed[/] at {failure['step']}\n{escape(failure['error'])}\n"
             f"  remedy: {escape(failure['remedy'])}",
@@ -187,7 +181,7 @@ def print_run(console: Console, run: Path) -> None:
         return
     if not (run / "manifest.json").exists():
         raise RunNotFound(f"run {run.name} is still in the making", remedy="wait for it to end")
-    manifest = _read(run / "manifest.json")
+    manifest = read_json(run / "manifest.json")
     if manifest["kind"] == "night":
         print_night(console, run)
         tell.print_standing(console, run)
@@ -211,7 +205,7 @@ def print_run(console: Console, run: Path) -> None:
 
 def _print_contracts(console: Console, run: Path) -> None:
     table = new_table("<table", "landed", "withheld", "read", "accepted", "quarantined", "<rules that caught something")
-    for verdict in _read(run / "contracts" / "verdicts.json"):
+    for verdict in read_json(run / "contracts" / "verdicts.json"):
         caught = ", ".join(
             f"{rule['rule_id']} {rule['failed']:,} ({rule['outcome']})" for rule in verdict["rules"] if rule["outcome"] != "pass"
         )

@@ -16,6 +16,7 @@ import polars as pl
 from data_contracts import columns as c
 from data_contracts.errors import RunNotFound
 from data_contracts.repairs import AFTER, BEFORE, COLUMN, REPAIR_ID
+from flows.json_files import read_json_if
 from flows.pseudonyms import known_key, pseudonym, resolved
 from flows.recorded_rules import recorded_rules
 from flows.records.chain import Chain
@@ -69,7 +70,7 @@ def trace(store: RunStore, run_id: str | None, customer: str, asset: str) -> Sto
         "history": _history(run, customer),
         "attention": _attention(run, customer, asset),
         "rules": rules,
-        "gate": _read(run / "gate.json"),
+        "gate": read_json_if(run / "gate.json"),
     }
 
 
@@ -226,7 +227,7 @@ def _contracts(run: Path) -> list[Story]:
                 if rule["failed"]
             ],
         }
-        for verdict in _read(run / "contracts" / "verdicts.json")
+        for verdict in read_json_if(run / "contracts" / "verdicts.json")
     ]
 
 
@@ -269,7 +270,3 @@ def _attention(run: Path, customer: str, asset: str) -> Story:
             )
             found[method] = weights.select(c.ASSET_ID, c.ASSET_NAME, "weight").to_dicts()
     return found
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None

@@ -64,10 +64,6 @@ def ablation(name: str) -> Ablation:
     return ABLATIONS[name]
 
 
-def _needs(kinds: tuple[ModelKind, ...], otherwise: str) -> WhyNot:
-    return lambda spec, _: None if spec.kind in kinds else otherwise
-
-
 def _no_attention(spec: ModelSpec, _: TrainSettings) -> str | None:
     if spec.kind not in ATTENDS:
         return "the model has no attention"

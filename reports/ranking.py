@@ -238,3 +238,8 @@ def _segments(scored: pl.DataFrame, customers: pl.DataFrame | None) -> Iterator[
         rank = {name: place for place, name in enumerate(order)}
         for segment in sorted(present, key=lambda name: (rank.get(name, len(rank)), name == "unknown", name)):
             yield kind, segment, named.filter(pl.col("_segment") == segment).select("customer")
+
+
+def main_cutoff(metrics: pl.DataFrame) -> int:
+    """The largest k of ``ndcg_at_k``: the one with intervals."""
+    return max(int(name.split("_")[2]) for name in metrics.columns if name.startswith("ndcg_at_") and name.count("_") == 2)

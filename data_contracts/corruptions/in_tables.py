@@ -20,8 +20,6 @@ from data_contracts.corruptions.edits import (
     shuffled,
 )
 
-_SPREAD = "2021-06-"  # the last month of the sample
-
 
 def _provenance(change: str = "", into: str = "") -> bytes:
     data = s.provenance()

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from flows.champion import settings_of
-from flows.gate.accuracy import main_cutoff
+from flows.evidence.run import rows_in
 from flows.night import Night
 from flows.register import COLUMNS, models_of, register
 from lightning_modules.family import FAMILY, Speaks
 from lightning_modules.settings import ModelKind
 from reports.evidence_pack import KIND_NAMES, standing
 from reports.model_card import ModelCard
+from reports.ranking import main_cutoff
 
 RUNS_SHOWN = 30
 """Runs whose models the page lists; `nightfolio models` lists all."""
@@ -76,8 +76,8 @@ def gather(night: Night) -> ModelCard:
         not_for=NOT_FOR,
         data=(
             ("Trained on", f"buys dated up to {about['cut']}"),
-            ("Customers", f"{_rows(present / 'customers.parquet'):,}"),
-            ("Assets", f"{_rows(present / 'items.parquet'):,}"),
+            ("Customers", f"{rows_in(present / 'customers.parquet'):,}"),
+            ("Assets", f"{rows_in(present / 'items.parquet'):,}"),
             ("Examples", f"{about['fit']['examples']:,}"),
             ("Training set, SHA-256", f"{mine['trained_on']}…"),
             ("Parameters", f"{about['fit']['parameters']:,}"),
@@ -132,7 +132,3 @@ def _settings(settings: dict[str, Any]) -> tuple[tuple[str, str], ...]:
         for section in ("model", "baselines", "train")
         for name, value in settings[section].items()
     )
-
-
-def _rows(path: Path) -> int:
-    return int(pl.scan_parquet(path).select(pl.len()).collect().item())

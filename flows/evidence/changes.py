@@ -9,11 +9,12 @@ from typing import Any
 import polars as pl
 
 from flows.evidence.drift import FIRST
-from flows.gate.accuracy import main_cutoff
 from flows.gate.offer import list_changes
+from flows.json_files import read_json
 from flows.night import Night
 from reports.changes import Change, Changes
 from reports.evidence import Absent
+from reports.ranking import main_cutoff
 
 
 def gather(night: Night) -> Changes | Absent:
@@ -21,7 +22,7 @@ def gather(night: Night) -> Changes | Absent:
     before = night.previous()
     if before is None:
         return Absent(FIRST)
-    run, manifest = night.folder, _json(before / "manifest.json")
+    run, manifest = night.folder, read_json(before / "manifest.json")
     then, now = (
         pl.read_parquet(folder / "recommendations.parquet", columns=["customer_id", "asset_id"]) for folder in (before, run)
     )
@@ -47,7 +48,7 @@ def gather(night: Night) -> Changes | Absent:
 def _counts(run: Path, lists: pl.DataFrame, settings: dict[str, Any], as_of: str) -> list[tuple[str, str, str]]:
     """Label, value in words, note; the same labels for every run."""
     model = settings["recommend"]["model"]
-    verdicts = _json(run / "contracts" / "verdicts.json")
+    verdicts = read_json(run / "contracts" / "verdicts.json")
     metrics = pl.read_parquet(run / "evaluation" / "metrics.parquet").filter(
         (pl.col("segment_kind") == "all") & (pl.col("model") == model)
     )
@@ -90,7 +91,3 @@ def _flat(settings: dict[str, Any]) -> dict[str, str]:
 
 def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -37,13 +37,14 @@ def counts(night: Night) -> tuple[Count, ...]:
     present = night.folder / "histories" / "present"
     recommendations = pl.read_parquet(night.folder / "recommendations.parquet")
     return (
-        Count("customers", _rows(present / "customers.parquet"), "with a profile or a buy by as_of"),
+        Count("customers", rows_in(present / "customers.parquet"), "with a profile or a buy by as_of"),
         Count("customers served", recommendations["customer_id"].n_unique()),
         Count("recommendations", recommendations.height),
-        Count("assets in the catalogue", _rows(present / "items.parquet")),
+        Count("assets in the catalogue", rows_in(present / "items.parquet")),
         Count("assets recommended", recommendations["asset_id"].n_unique()),
     )
 
 
-def _rows(path: Path) -> int:
+def rows_in(path: Path) -> int:
+    """Rows of a Parquet file."""
     return int(pl.scan_parquet(path).select(pl.len()).collect().item())

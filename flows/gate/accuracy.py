@@ -9,7 +9,7 @@ import polars as pl
 from flows.gate.finding import Finding, Subject, interval, signed
 from flows.sections.gate import GateConfig
 from reports.evidence_pack import FEWEST_CUSTOMERS
-from reports.ranking import EASE, POPULARITY
+from reports.ranking import EASE, POPULARITY, main_cutoff
 
 POPULAR = Subject(
     "popularity",
@@ -43,11 +43,6 @@ CHAMPION = Subject(
 def _everyone(metrics: pl.DataFrame, model: str) -> tuple[dict[str, Any], int]:
     row = metrics.filter((pl.col("segment_kind") == "all") & (pl.col("model") == model)).row(0, named=True)
     return row, main_cutoff(metrics)
-
-
-def main_cutoff(metrics: pl.DataFrame) -> int:
-    """The largest k of ``ndcg_at_k``: the one with intervals."""
-    return max(int(name.split("_")[2]) for name in metrics.columns if name.startswith("ndcg_at_") and name.count("_") == 2)
 
 
 def against_popularity(metrics: pl.DataFrame, model: str, settings: GateConfig) -> Finding:

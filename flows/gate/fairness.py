@@ -11,9 +11,9 @@ from math import sqrt
 
 import polars as pl
 
-from flows.gate.accuracy import main_cutoff
 from flows.gate.finding import Finding, Subject
 from flows.sections.gate import GateConfig
+from reports.ranking import main_cutoff
 
 KINDS = {"customer_type": "customer type", "risk_level": "risk level"}
 ACCURACY = Subject(

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from data_contracts.errors import DecisionRefused, RunNotFound, StorageError
 from flows.artifact import file_sha256
+from flows.json_files import read_json_if
 from flows.lineage import lineage
 from flows.records.chain import Appender, Chain
 from flows.records.check import MANIFEST, check_run
@@ -50,7 +51,7 @@ def settle(store: RunStore, staged: Path, manifest: dict[str, Any]) -> Path:
         (staged / MANIFEST).write_text(content, encoding="utf-8")
         sha256 = file_sha256(staged / MANIFEST)
         detail: dict[str, Any] = {"checks": checks} | ({"warnings": warnings} if kind == "blocked" else {})
-        correction = _read(staged / CORRECTION) or {}
+        correction = read_json_if(staged / CORRECTION) or {}
         if kind == "published":
             detail = _publication(store, chain, manifest)
         reason = correction.get("reason", "")
@@ -83,7 +84,7 @@ def approve(store: RunStore, run_id: str, by: str, reason: str) -> Path:
                 f"run {run_id} is not as it was made, so it cannot be approved:\n{listed}",
                 remedy="find out who changed it; run the night again",
             )
-        manifest = _read(folder / MANIFEST)
+        manifest = read_json_if(folder / MANIFEST)
         later = _later_publication(store, chain, manifest)
         if later is not None:
             raise DecisionRefused(
@@ -194,7 +195,7 @@ def remove_retired(store: RunStore, record: Record) -> None:
 
 def _gated(staged: Path) -> tuple[Kind, list[str], list[str]]:
     """What becomes of the run, the checks that say so, and of a blocked run those that did not pass but block nothing."""
-    gate = _read(staged / GATE)
+    gate = read_json_if(staged / GATE)
     if gate is None:
         raise StorageError(
             f"run {staged.name} has no gate.json, so nothing says whether it may be published",
@@ -230,7 +231,7 @@ def _superseded(store: RunStore, chain: Appender, manifest: dict[str, Any]) -> s
     """What the run says that it corrects; else the publication of the same day, preset and source before it."""
     staged = (store.home / state / manifest["run_id"] / CORRECTION for state in ("staging", "held"))
     for path in staged:
-        if (correction := _read(path)) is not None:
+        if (correction := read_json_if(path)) is not None:
             return str(correction["corrects"])
     same = [run for run in _same_day(store, chain, manifest) if _order(run) < _order(manifest["run_id"])]
     return max(same, key=_order, default=None)
@@ -246,7 +247,7 @@ def _same_day(store: RunStore, chain: Appender, manifest: dict[str, Any]) -> Seq
     found = []
     for run in runs.values():
         if run.state == "published" and run.run_id[:10] == manifest["as_of"] and run.run_id != manifest["run_id"]:
-            other = _read(store.home / "published" / run.run_id / MANIFEST)
+            other = read_json_if(store.home / "published" / run.run_id / MANIFEST)
             if other is not None and lineage(other["config"]) == lineage(manifest["config"]):
                 found.append(run.run_id)
     return found
@@ -280,10 +281,6 @@ def _waiting(store: RunStore, chain: Appender, run_id: str) -> Standing:
 
 def _order(run_id: str) -> tuple[str, int]:
     return run_id[:10], int(run_id[11:])
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def _tell(store: RunStore, link: Link, checks: list[str]) -> None:
