@@ -22,6 +22,7 @@ from data_contracts import (
     holdings,
     markets,
     prices,
+    recommendations,
     restricted,
     transactions,
 )
@@ -53,6 +54,7 @@ CONTRACTS: Final[dict[str, Contract]] = {
         delivered_holdings.CONTRACT,
         restricted.CONTRACT,
         holdings.CONTRACT,
+        recommendations.CONTRACT,
     )
 }
 # Verdicts are told in this order; markets are checked first, since assets refer to them, and delivered holdings before
@@ -133,9 +135,7 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
         raise RuntimeError(f"{contract.table}: {landed.read} rows were read, but {counts.rows} checked")
     released = released_rows(table, counts, context.releases)
     split_rows(table, counts, landed.path, accepted, quarantine, released.rows, repaired=repaired is not as_landed)
-    verdicts = tuple(
-        _rule_verdict(table, rule, counts.failed[rule.rule_id], released, landed, context) for rule in contract.rules
-    )
+    verdicts = tuple(rule_verdict(table, rule, counts.failed[rule.rule_id], released, landed, context) for rule in contract.rules)
     newest = None if counts.newest is None else (context.as_of - counts.newest).days
     n_accepted, n_quarantined = row_count(accepted), row_count(quarantine)
     facts = TableFacts(landed.read, n_quarantined, newest)
@@ -179,7 +179,7 @@ def landed_rows(contract: Contract, path: Path) -> pl.LazyFrame:
     return table.with_columns(value.alias(name) for name, value in absent.items() if name not in present)
 
 
-def _rule_verdict(
+def rule_verdict(
     table: FlaggedTable, rule: Rule, failed: int, released: Released, landed: LandedTable, context: CheckContext
 ) -> RuleVerdict:
     """The verdict on one rule: its severity where rows broke it, ``block`` where their share passes its limit.

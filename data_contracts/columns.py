@@ -64,6 +64,24 @@ NAME: Final = "name"
 COUNTRY: Final = "country"
 TRADING_DAYS: Final = "trading_days"
 
+# recommendations: what is published.
+RUN_ID: Final = "run_id"  # AS_OF-NN
+AS_OF_NIGHT: Final = "as_of"  # day
+RANK: Final = "rank"  # 1 is the first
+SCORE: Final = "score"  # the model's own scale
+MODEL_ID: Final = "model_id"
+ASSET_RISK: Final = "asset_risk"  # 1 (conservative) to 4 (aggressive), declared or worked out
+RISK_SOURCE: Final = "risk_source"  # one of RISK_SOURCES
+LISTED_FOR: Final = "listed_for"  # one of LISTED_FOR_WORDS
+PROFIT_VIEW: Final = "profit_view"  # expected return a month against the average asset, fraction
+REASON_ASSETS: Final = "reason_assets"
+REASON_WEIGHTS: Final = "reason_weights"  # share of the explanation, 0 to 1
+REASON_FEATURES: Final = "reason_features"
+REASON_FEATURE_WEIGHTS: Final = "reason_feature_weights"  # share of the explanation, 0 to 1
+EXPLANATION: Final = "explanation"
+ELIGIBILITY: Final = "eligibility"
+FLAGS: Final = "flags"
+
 # Where a landed row came from; every landed table has these four.
 SOURCE_FILE: Final = "_source_file"  # file name inside the source folder
 SOURCE_ROW: Final = "_source_row"  # 1-based data row of that file
@@ -81,6 +99,8 @@ SIDES: Final = ("buy", "sell")
 RECORD_KINDS: Final = ("full", "dated_only", "window")
 LIST_KINDS: Final = ("restricted", "watch")
 HOLDING_STATUSES: Final = ("held", "closed")
+RISK_SOURCES: Final = ("declared", "policy", "volatility")
+LISTED_FOR_WORDS: Final = ("preference", "profit")
 
 # Columns that identify a person: never shown in a message, an example or a page.
 IDENTIFYING: Final = frozenset({CUSTOMER_ID, TRANSACTION_ID, RAW})

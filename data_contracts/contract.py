@@ -42,7 +42,8 @@ class CheckContext:
     ``trade_price_tolerance``: largest relative distance of value / units from that day's close; ``amount_tolerance``:
     of units x price from value. ``previous_columns``: source columns of each table, with their kinds, at the last
     publication. ``releases``: rows that a steward let pass named rules. ``ask_library``: False leaves Great Expectations out and
-    counts by Polars alone; for trials by the hundred, never for a night.
+    counts by Polars alone; for trials by the hundred, never for a night. ``run_id``: the run that makes the tables which are
+    checked; empty outside of one.
     """
 
     as_of: date
@@ -57,6 +58,7 @@ class CheckContext:
     previous_columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     releases: tuple[Release, ...] = ()
     ask_library: bool = True
+    run_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -211,8 +213,12 @@ class Contract:
     # What a newest row older than freshness_days does; None: the table is allowed to be old.
     freshness: Severity | None = None
     repairs: tuple[Repair, ...] = ()
+    # True: the night makes the table itself. Nothing is set aside then, for a bad row of our own is a fault to be mended.
+    made: bool = False
 
     def __post_init__(self) -> None:
+        if self.made and (self.repairs or any(rule.severity == "quarantine" for rule in self.rules)):
+            raise ValueError(f"contract {self.table}: a table that the night makes is neither repaired nor quarantined")
         ids = [rule.rule_id for rule in self.rules] + [repair.repair_id for repair in self.repairs]
         if len(set(ids)) != len(ids):
             raise ValueError(f"contract {self.table}: a rule id is used twice")
@@ -248,5 +254,5 @@ class Contract:
                 [r.rule_id, r.description, r.columns, r.severity, r.complaint, r.remedy, r.limit, r.releasable, r.statement]
                 for r in self.rules
             ],
-        }
+        } | ({"made": True} if self.made else {})
         return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()

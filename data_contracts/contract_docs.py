@@ -25,7 +25,7 @@ def contract_page(contract: Contract) -> str:
         "",
         f"Key: {', '.join(contract.key)}. "
         + (f"A row belongs to its {contract.date_column}. " if contract.date_column else "Not dated. ")
-        + ("A source must have rows." if contract.rows_required else "A source may have no row."),
+        + _whose(contract),
         "",
         "## Columns",
         "",
@@ -55,8 +55,18 @@ def contract_page(contract: Contract) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _whose(contract: Contract) -> str:
+    """Who makes the table, and whether it may be empty."""
+    if contract.made:
+        return "The night makes it; it may have no row."
+    return "A source must have rows." if contract.rows_required else "A source may have no row."
+
+
 def _whole_table(contract: Contract) -> Iterable[str]:
     """What is asked of the table as a whole, and what happens where it does not hold."""
+    if contract.made:
+        yield "columns: the file has the contract's columns, with their types, in their order, and no other; else the night stops"
+        return
     if contract.rows_required:
         yield "row_count: it has rows; else the night stops"
     if contract.freshness is not None:

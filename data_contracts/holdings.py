@@ -10,6 +10,7 @@ A delivered position is a starting point: trades after its day are added to it, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,7 @@ from data_contracts.contract import Before, Column, Contract, Rule
 from data_contracts.pair_sums import pair_sums
 from data_contracts.repairs import RESIDUE
 from data_contracts.rules import at_least, flag, not_after_as_of, not_null, one_of
-from data_contracts.searches import exact_repeats, unknown_reference
+from data_contracts.searches import not_ascending, unknown_reference
 
 # agree: same units, or closed on one side and zero or absent on the other. units_unknown: the trades do not say.
 # units_differ: both positive or known, but different. only_derived / only_delivered: open on that side only.
@@ -47,21 +48,35 @@ COLUMNS = (
 )
 _PAIR: Final = (c.CUSTOMER_ID, c.ASSET_ID)
 
+_REMEDY: Final = "this is a fault of Nightfolio: keep the failed run and report it"
+
+
+def _blocking(rule: Rule) -> Rule:
+    return replace(rule, severity="block", limit=0.0, releasable=False, remedy=_REMEDY)
+
+
+# Tens of millions of rows: every rule is one streaming pass, and a search looks at one or two columns.
 CONTRACT = Contract(
     table="holdings",
-    version="2",
+    version="3",
     description="Positions at as_of, derived from trades and reconciled with delivered positions",
     key=_PAIR,
     columns=COLUMNS,
     date_column=c.LAST_DATE,
     rows_required=False,
+    made=True,
     rules=(
-        not_null(c.CUSTOMER_ID),
-        not_null(c.ASSET_ID),
-        not_null(c.STATUS),
-        one_of(c.STATUS, c.HOLDING_STATUSES),
-        one_of(c.SOURCE, ("derived", "delivered")),
-        not_after_as_of(c.LAST_DATE),
+        *(
+            _blocking(rule)
+            for rule in (
+                not_null(c.CUSTOMER_ID),
+                not_null(c.ASSET_ID),
+                not_null(c.STATUS),
+                one_of(c.STATUS, c.HOLDING_STATUSES),
+                one_of(c.SOURCE, ("derived", "delivered")),
+                not_after_as_of(c.LAST_DATE),
+            )
+        ),
         Rule(
             rule_id="holding_not_negative",
             description="no more was sold than was bought",
@@ -81,7 +96,7 @@ CONTRACT = Contract(
             columns=(c.ASSET_ID,),
             severity="block",
             complaint="{is} of an asset that is not among the accepted assets",
-            remedy="derive holdings from accepted tables of the same night",
+            remedy=_REMEDY,
             search=unknown_reference(c.ASSET_ID, "assets"),
             expectation=flag("asset_known"),
             breaks=({c.ASSET_ID: "IE00B66F4759"},),
@@ -89,16 +104,16 @@ CONTRACT = Contract(
             limit=0.0,
         ),
         Rule(
-            rule_id="key_unique",
-            description="one row per customer and asset",
+            rule_id="key_ascends",
+            description="rows stand in the order of customer and asset, each pair once",
             columns=_PAIR,
             severity="block",
-            complaint="{is} of a pair that occurs twice",
-            remedy="derive holdings again from the accepted tables; two rows of a pair mean a fault in Nightfolio",
-            search=exact_repeats(_PAIR),
-            expectation=flag("key_unique"),
+            complaint="{is} of a pair that does not come after the row before",
+            remedy=_REMEDY,
+            search=not_ascending(_PAIR),
+            expectation=flag("key_ascends"),
             breaks=({}, {c.UNITS: 2.0}),
-            keeps=({}, {c.CUSTOMER_ID: "bob"}),
+            keeps=({c.ASSET_ID: "GB0002634946"}, {}, {c.CUSTOMER_ID: "bob"}),
             limit=0.0,
         ),
     ),

@@ -66,6 +66,17 @@ def unknown_reference(column: str, table: str, reference_column: str | None = No
     return search
 
 
+def not_ascending(key: tuple[str, str]) -> Search:
+    """Rows whose key is not greater than that of the row before: out of order, or there twice. One streaming pass, no sort."""
+
+    def search(rows: pl.LazyFrame, context: CheckContext) -> pl.Series:
+        first, second = (pl.col(name) for name in key)
+        falls = (first < first.shift(1)) | ((first == first.shift(1)) & (second <= second.shift(1)))
+        return rows.select(ROW, *key).filter(falls).select(ROW).collect(engine="streaming")[ROW]
+
+    return search
+
+
 def wholly_null(column: str) -> Search:
     """Every row, where no row has a value in the column: an export that lost it. One value is enough to pass."""
 

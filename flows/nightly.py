@@ -54,6 +54,7 @@ def nightly(
         model = tasks.train(night, present, night.config.recommend.model, "published", held_out)
         ranked = tasks.recommend(night, snapshot, present, model)
         ranked = tasks.recheck(night, snapshot, ranked)
+        ranked = tasks.output_contract(night, ranked)
         gated = tasks.gate(night, evaluation, ranked)
 
         evidence = tasks.report(night, snapshot, evaluation, audits, ranked, gated)

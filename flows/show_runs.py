@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from data_contracts.errors import RunNotFound
-from flows.json_files import read_json
+from flows.json_files import read_json, read_json_if
 from flows.records import tell
 from flows.resume import COMMANDS, kind_of
 from flows.run_store import RunStore
@@ -205,7 +205,7 @@ def print_run(console: Console, run: Path) -> None:
 
 def _print_contracts(console: Console, run: Path) -> None:
     table = new_table("<table", "landed", "withheld", "read", "accepted", "quarantined", "<rules that caught something")
-    for verdict in read_json(run / "contracts" / "verdicts.json"):
+    for verdict in [*read_json(run / "contracts" / "verdicts.json"), *(read_json_if(run / "contracts" / "made.json") or [])]:
         caught = ", ".join(
             f"{rule['rule_id']} {rule['failed']:,} ({rule['outcome']})" for rule in verdict["rules"] if rule["outcome"] != "pass"
         )

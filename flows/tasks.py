@@ -18,6 +18,7 @@ from flows import audit, evidence, learn
 from flows import champion as champions
 from flows import gate as gating
 from flows import ingest as landing
+from flows import made_tables as making
 from flows import publish as publishing
 from flows import recheck as checking
 from flows import recommend as offering
@@ -54,9 +55,11 @@ def ingest(night: Night) -> Artifact:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def contracts(night: Night, landed: Artifact) -> Artifact:
-    """Typed tables to the accepted snapshot; bad rows to quarantine."""
+    """Typed tables to the accepted snapshot, with the holdings derived from it; bad rows to quarantine."""
     with night.step("contracts"):
-        return Artifact.of(landing.check_contracts(night, landed.open()))
+        snapshot = landing.check_contracts(night, landed.open())
+        making.check_holdings(night)
+        return Artifact.of(snapshot)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -163,6 +166,15 @@ def recheck(night: Night, snapshot: Artifact, ranked: Artifact) -> Artifact:
         snapshot.open(), ranked.open()
         checking.write_recheck(night.folder, night.as_of)
         return Artifact.of(night.folder / "recommendations")
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def output_contract(night: Night, ranked: Artifact) -> Artifact:
+    """The contract of the recommendations, asked of the file that will be published; the gate acts on what it finds."""
+    with night.step("output contract"):
+        ranked.open()
+        making.check_recommendations(night)
+        return ranked
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

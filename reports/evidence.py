@@ -228,7 +228,7 @@ class Evidence:
     """Interactions per customer by band, as :func:`reports.sufficiency.sufficiency` returns it."""
 
     contracts: tuple[Mapping[str, Any], ...] | Absent
-    """The list in ``contracts/verdicts.json``: one mapping a table, the fields of a TableVerdict."""
+    """The lists in ``contracts/verdicts.json`` and ``made.json``: one mapping a table, the fields of a TableVerdict."""
     reconciliation: pl.DataFrame | Absent
     """Derived against delivered holdings: ``kind`` str (what kind of difference), ``pairs`` i64 (customer
     and asset)."""

@@ -25,6 +25,7 @@ from flows.evidence import (
     training,
     verdict,
 )
+from flows.made_tables import made_verdicts
 from flows.night import Night
 from reports.evidence import Evidence, Timing
 from reports.evidence_pack import write_evidence
@@ -50,7 +51,10 @@ def gather(night: Night) -> Evidence:
         register=card.models(night),
         ranking=ranking.gather(night),
         sufficiency=pl.read_parquet(folder / "evaluation" / "sufficiency.parquet"),
-        contracts=tuple(json.loads((folder / "contracts" / "verdicts.json").read_text(encoding="utf-8"))),
+        contracts=(
+            *json.loads((folder / "contracts" / "verdicts.json").read_text(encoding="utf-8")),
+            *made_verdicts(folder),
+        ),
         reconciliation=reconciliation.gather(night),
         recommendations=recommendations.gather(night),
         exclusions=exclusions.gather(night),

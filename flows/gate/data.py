@@ -28,6 +28,15 @@ CONTRACTS = Subject(
     "Read the warned rules on the contracts page.",
     "contracts.html",
 )
+OUTPUT = Subject(
+    "output",
+    "Contracts of what the night makes",
+    "data",
+    "The file of recommendations or the holdings behind it break their contract.",
+    "data steward",
+    "Do not use this run's file: read the broken rules on the contracts page and report it as a fault of the software.",
+    "contracts.html",
+)
 DRIFT = Subject(
     "drift",
     "Drift",
@@ -77,6 +86,31 @@ def contract_verdicts(verdicts: Sequence[Mapping[str, Any]], settings: GateConfi
         settings.contracts,
         said + (f"; warnings: {', '.join(warned)}" if warned else ""),
         "no rule warned or blocked",
+        warned=warned,
+    )
+
+
+def made_tables(made: Sequence[Mapping[str, Any]], published: int, settings: GateConfig) -> Finding:
+    """The recommendations that are about to be published, and the holdings behind them, keep every rule of their contracts.
+
+    A rule that only warns counts as one of a landed table does (``gate.contracts``).
+    """
+    rows = {str(verdict["table"]): int(verdict["read"]) for verdict in made}
+    missing = [table for table in ("holdings", "recommendations") if table not in rows]
+    if missing:
+        return OUTPUT.not_measured(f"no verdict on {' and '.join(missing)} (contracts/made.json)")
+    found = [(rule["outcome"], f"{rule['table']}.{rule['rule_id']}") for table in made for rule in table["rules"]]
+    broken, warned = ([name for outcome, name in found if outcome == which] for which in ("block", "warn"))
+    said = f"{len(found)} rules asked of {', '.join(f'{number:,} {table}' for table, number in rows.items())}"
+    if rows["recommendations"] != published:
+        broken.append(f"{published:,} rows are published")
+    said += f"; broken: {', '.join(broken)}" if broken else ""
+    return OUTPUT.judged(
+        not broken and not warned,
+        settings.output if broken else settings.contracts,
+        said + (f"; warnings: {', '.join(warned)}" if warned else ""),
+        "no rule broken, every published row asked",
+        broken=broken,
         warned=warned,
     )
 

@@ -23,6 +23,7 @@ import polars as pl
 
 from flows.gate import accuracy, data, explanation, fairness, offer
 from flows.gate.finding import RANK, Finding
+from flows.made_tables import made_verdicts
 from flows.night import Night
 from flows.sections.gate import GateConfig
 from reports.drift_columns import DriftVerdict
@@ -85,6 +86,7 @@ def checks(night: Night, drift: tuple[DriftVerdict, ...] | Absent, champion: dic
         offer.recheck(read_json(run / "recommendations" / "recheck.json"), lists.height, settings),
         data.rows_conserved(verdicts, settings),
         data.contract_verdicts(verdicts, settings),
+        data.made_tables(made_verdicts(run), lists.height, settings),
         data.drifted_tables(drift, config.drift.drift_share, settings),
         accuracy.against_champion(champion, settings),
         accuracy.against_popularity(metrics, model, settings),

@@ -23,6 +23,7 @@ class GateConfig(Section):
     suitability: Act = Field("block", description="A published row breaks a rule when the rules are applied again.")
     rows: Act = Field("block", description="Rows of a table do not add up: landed, withheld, read, accepted, quarantined.")
     contracts: Act = Field("warn", description="A contract rule gave a warning (a blocking rule stops the run long before).")
+    output: Act = Field("block", description="The recommendations, or the holdings behind them, break their own contract.")
     drift: Act = Field("warn", description="A table drifted from the one behind the previous publication.")
 
     # Accuracy.

@@ -36,7 +36,8 @@ PINNED = {
     "transactions": ("4", "b04e39453d5059ad"),
     "delivered_holdings": ("2", "cfbde348d4d32766"),
     "restricted": ("2", "065858f1d7893ca1"),
-    "holdings": ("2", "7333f2af5abdeb94"),
+    "holdings": ("3", "a39737b020b0d198"),
+    "recommendations": ("1", "e085e9d69e0eb482"),
 }
 
 
@@ -66,6 +67,11 @@ def test_a_rule_is_an_expression_or_a_search() -> None:
         rule(bad=None)
     with pytest.raises(ValueError, match="give either bad or search"):
         rule(search=lambda rows, context: None)
+
+
+def test_a_table_that_the_night_makes_sets_nothing_aside() -> None:
+    with pytest.raises(ValueError, match="neither repaired nor quarantined"):
+        Contract("t", "1", "", ("x",), (), (type_rule(),), made=True)
 
 
 def test_a_limit_is_a_share() -> None:

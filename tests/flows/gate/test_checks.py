@@ -378,3 +378,23 @@ def test_every_check_has_its_setting_and_every_setting_a_check() -> None:
         if type(subject).__name__ == "Subject"
     }
     assert subjects == set(ACTS)
+
+
+def test_made_tables() -> None:
+    def made(*outcomes: str, read: int = 3) -> list[dict[str, Any]]:
+        rules = [{"table": "recommendations", "rule_id": f"r{n}", "outcome": outcome} for n, outcome in enumerate(outcomes)]
+        return [
+            {"table": "holdings", "read": 5, "rules": []},
+            {"table": "recommendations", "read": read, "rules": rules},
+        ]
+
+    assert data.made_tables(made("pass", "pass"), 3, DEFAULT).outcome == "pass"
+    assert data.made_tables(made("pass", "warn"), 3, DEFAULT).outcome == "warn"
+    found = data.made_tables(made("pass", "block"), 3, DEFAULT)
+    assert (found.outcome, found.values["broken"]) == ("block", ["recommendations.r1"])
+    assert data.made_tables(made("pass", "block"), 3, GateConfig(output="warn")).outcome == "warn"
+    # A row that came in after the check was not asked.
+    assert data.made_tables(made("pass"), 4, DEFAULT).outcome == "block"
+    missing = data.made_tables(made("pass")[:1], 3, DEFAULT)
+    assert missing.outcome == "not_measured"
+    assert missing.enforced(DEFAULT).outcome == "block"
