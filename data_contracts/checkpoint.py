@@ -27,6 +27,7 @@ from data_contracts import (
     transactions,
 )
 from data_contracts import columns as c
+from data_contracts.coded_table import keep_codes, without
 from data_contracts.contract import ROW, CheckContext, Contract, Rule
 from data_contracts.flagged import FlaggedTable, flag_table
 from data_contracts.landing.conform import empty_table
@@ -134,7 +135,9 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
     if counts.rows != landed.read:
         raise RuntimeError(f"{contract.table}: {landed.read} rows were read, but {counts.rows} checked")
     released = released_rows(table, counts, context.releases)
-    split_rows(table, counts, landed.path, accepted, quarantine, released.rows, repaired=repaired is not as_landed)
+    aside = split_rows(table, counts, landed.path, accepted, quarantine, released.rows, repaired=repaired is not as_landed)
+    if table.coded:
+        keep_codes(accepted, without(table.coded, aside.to_numpy()))
     verdicts = tuple(rule_verdict(table, rule, counts.failed[rule.rule_id], released, landed, context) for rule in contract.rules)
     newest = None if counts.newest is None else (context.as_of - counts.newest).days
     n_accepted, n_quarantined = row_count(accepted), row_count(quarantine)

@@ -20,28 +20,43 @@ def sorted_texts(*columns: pl.LazyFrame) -> pl.Series:
     return pl.concat(found).drop_nulls().unique().sort()
 
 
-def code(column: str, texts: pl.Series) -> pl.Expr:
-    """The column as each text's place in ``texts`` (distinct, all of the column's values among them); uint32."""
-    return pl.col(column).cast(pl.Enum(texts)).to_physical().cast(pl.UInt32)
-
-
-def order_by(major: Ints, minor: Ints) -> npt.NDArray[np.int64]:
-    """[n] positions in the order of (major, minor, position). Both are [n], not negative."""
-    n = len(major)
+def order_by(*keys: Ints) -> npt.NDArray[np.int64]:
+    """[n] positions in the order of the keys, each [n] and not negative: by the first, then the next, then by position."""
+    n = len(keys[0])
     if n == 0:
         return np.empty(0, np.int64)
     position_bits = max(n - 1, 1).bit_length()
-    minor_bits = max(int(minor.max()), 1).bit_length()
-    if position_bits + minor_bits + int(major.max()).bit_length() > 64:
-        return np.lexsort((minor, major))
-    keys = major.astype(np.uint64)
-    keys <<= np.uint64(minor_bits)
-    keys |= minor.astype(np.uint64)
-    keys <<= np.uint64(position_bits)
-    keys |= np.arange(n, dtype=np.uint64)
-    keys.sort()
-    keys &= np.uint64((1 << position_bits) - 1)
-    return keys.view(np.int64)
+    order: npt.NDArray[np.int64] | None = None
+    left = list(keys)
+    while left:
+        # As many of the last keys as fit into 64 bits with the position; the sort is stable, so the rest come after.
+        taken = [left.pop()]
+        bits = [_bits(taken[0])]
+        if bits[0] + position_bits > 64:
+            return np.lexsort(keys[::-1])
+        while left and sum(bits) + _bits(left[-1]) + position_bits <= 64:
+            taken.append(left.pop())
+            bits.append(_bits(taken[-1]))
+        packed = (taken[-1] if order is None else taken[-1][order]).astype(np.uint64)
+        for key, width in zip(taken[-2::-1], bits[-2::-1], strict=True):
+            packed <<= np.uint64(width)
+            _put(packed, key if order is None else key[order])
+        packed <<= np.uint64(position_bits)
+        _put(packed, np.arange(n, dtype=np.uint64))
+        packed.sort()
+        packed &= np.uint64((1 << position_bits) - 1)
+        then = packed.view(np.int64)
+        order = then if order is None else order[then]
+    assert order is not None, "there is a key"
+    return order
+
+
+def _put(packed: npt.NDArray[np.uint64], bits: Ints) -> None:
+    np.bitwise_or(packed, bits, out=packed, dtype=np.uint64, casting="unsafe")
+
+
+def _bits(key: Ints) -> int:
+    return max(int(key.max()), 1).bit_length()
 
 
 def group_starts(*ordered: Ints) -> npt.NDArray[np.int64]:

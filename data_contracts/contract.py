@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from data_contracts.coded_table import CodedTable
 from data_contracts.releases import Release
 
 Severity = Literal["quarantine", "warn", "block"]
@@ -43,7 +44,8 @@ class CheckContext:
     of units x price from value. ``previous_columns``: source columns of each table, with their kinds, at the last
     publication. ``releases``: rows that a steward let pass named rules. ``ask_library``: False leaves Great Expectations out and
     counts by Polars alone; for trials by the hundred, never for a night. ``run_id``: the run that makes the tables which are
-    checked; empty outside of one.
+    checked; empty outside of one. ``coded``: the checked table's texts as numbers,
+    by row, of the columns that its contract names in ``coded`` (None: not numbered).
     """
 
     as_of: date
@@ -59,6 +61,7 @@ class CheckContext:
     releases: tuple[Release, ...] = ()
     ask_library: bool = True
     run_id: str = ""
+    coded: CodedTable | None = None
 
 
 @dataclass(frozen=True)
@@ -215,6 +218,8 @@ class Contract:
     repairs: tuple[Repair, ...] = ()
     # True: the night makes the table itself. Nothing is set aside then, for a bad row of our own is a fault to be mended.
     made: bool = False
+    # Text columns that are numbered once, for all that groups or looks up by them: worthwhile where a table is large.
+    coded: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.made and (self.repairs or any(rule.severity == "quarantine" for rule in self.rules)):

@@ -6,11 +6,12 @@ So a table of any size costs one streaming pass to be counted, and a bad row is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import polars as pl
 
+from data_contracts.coded_table import CodedTable, code_columns
 from data_contracts.contract import AS_OF, ROW, CheckContext, Contract
 from data_contracts.repeats import find_repeats
 
@@ -26,12 +27,16 @@ class TableCounts:
 
 @dataclass(frozen=True)
 class FlaggedTable:
-    """``rows``: the landed table with ROW and AS_OF; ``hits``: rows found by searches, for each search that was asked."""
+    """``rows``: the landed table with ROW and AS_OF; ``hits``: rows found by searches, for each search that was asked.
+
+    ``coded``: the columns that the contract has numbered, by ROW.
+    """
 
     contract: Contract
     rows: pl.LazyFrame
     hits: dict[str, pl.Series]
     as_of: date
+    coded: CodedTable = field(default_factory=dict)
 
     @property
     def asked(self) -> set[str]:
@@ -75,6 +80,8 @@ class FlaggedTable:
 
 def flag_table(contract: Contract, table: pl.LazyFrame, context: CheckContext) -> FlaggedTable:
     """Numbers the rows and asks every search. ``table`` has the contract's columns and those that say where a row is from."""
+    coded = code_columns(table, contract.coded)
+    context = replace(context, coded=coded or None)
     numbered = table.with_columns(pl.lit(context.as_of).alias(AS_OF)).with_row_index(ROW)
     hits = find_repeats(contract, numbered, context)
     for rule in contract.rules:
@@ -83,4 +90,4 @@ def flag_table(contract: Contract, table: pl.LazyFrame, context: CheckContext) -
         found = rule.search(numbered, context)
         if found is not None:
             hits[rule.rule_id] = found.cast(pl.get_index_type())
-    return FlaggedTable(contract, numbered, hits, context.as_of)
+    return FlaggedTable(contract, numbered, hits, context.as_of, coded)

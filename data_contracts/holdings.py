@@ -125,7 +125,6 @@ def derive_holdings(transactions: Path, prices: Path, delivered: Path | None, as
 
     ``transactions``, ``prices``, ``delivered``: accepted tables. Lazy: nothing is read before it is collected.
     """
-    trades = pl.scan_parquet(transactions).filter(pl.col(c.DATE) <= as_of)
     stated = None if delivered is None else _statements(delivered, as_of)
     last_close = (
         pl.scan_parquet(prices)
@@ -134,7 +133,7 @@ def derive_holdings(transactions: Path, prices: Path, delivered: Path | None, as
         .agg(pl.col(c.CLOSE).sort_by(c.DATE).last().alias("_last_close"))
     )
     # A trade whose day (or window) does not end before the statement's day is not known to be in it.
-    sums = pair_sums(trades, None if stated is None else stated.select(*_PAIR, "_stated_day"))
+    sums = pair_sums(transactions, as_of, None if stated is None else stated.select(*_PAIR, "_stated_day"))
     if stated is None:
         pairs = sums.with_columns(pl.lit(None, pl.Float64).alias("_stated"))
     else:

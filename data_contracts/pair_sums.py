@@ -7,6 +7,8 @@ text of a hundred million pairs is never in memory at once.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,7 +17,8 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from data_contracts import columns as c
-from data_contracts.coded import code, group_starts, order_by, sorted_texts
+from data_contracts.coded import group_starts, order_by
+from data_contracts.coded_table import codes_of, places
 from data_contracts.transactions import last_possible_date
 
 PAIRS_AT_ONCE: Final = 2_000_000
@@ -32,8 +35,8 @@ SCHEMA: Final[dict[str, pl.DataType]] = {
 }
 
 
-def pair_sums(trades: pl.LazyFrame, stated: pl.LazyFrame | None) -> pl.LazyFrame:
-    """One row per pair in ``trades`` (accepted), in the order of customer and asset; columns as in SCHEMA.
+def pair_sums(transactions: Path, until: date, stated: pl.LazyFrame | None) -> pl.LazyFrame:
+    """One row per pair in the accepted ``transactions`` dated up to ``until``, in the order of customer and asset; see SCHEMA.
 
     ``stated``: customer_id, asset_id, _stated_day. A trade counts after that day only: ``_net`` is the sum of the units
     (shares, buys positive) of such trades, in the order of the table; ``_unknown`` says that one of them has none.
@@ -43,7 +46,7 @@ def pair_sums(trades: pl.LazyFrame, stated: pl.LazyFrame | None) -> pl.LazyFrame
         with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
         left = n_rows
-        for frame in _parts(trades, stated):
+        for frame in _parts(transactions, until, stated):
             part = frame if predicate is None else frame.filter(predicate)
             part = part if with_columns is None else part.select(with_columns)
             if left is not None:
@@ -56,23 +59,30 @@ def pair_sums(trades: pl.LazyFrame, stated: pl.LazyFrame | None) -> pl.LazyFrame
     return register_io_source(io_source=parts, schema=SCHEMA, is_pure=True)
 
 
-def _parts(trades: pl.LazyFrame, stated: pl.LazyFrame | None) -> Iterator[pl.DataFrame]:
-    customers = sorted_texts(trades.select(c.CUSTOMER_ID))
-    assets = sorted_texts(trades.select(c.ASSET_ID))
+def _parts(transactions: Path, until: date, stated: pl.LazyFrame | None) -> Iterator[pl.DataFrame]:
+    coded = codes_of(transactions, (c.CUSTOMER_ID, c.ASSET_ID))
+    customers, assets = coded[c.CUSTOMER_ID].texts, coded[c.ASSET_ID].texts
     bought = pl.col(c.SIDE) == "buy"
-    frame = trades.select(
-        code(c.CUSTOMER_ID, customers).alias("customer"),
-        code(c.ASSET_ID, assets).alias("asset"),
-        bought.alias("buy"),
-        # NaN stands for unknown: a landed number is finite or null.
-        pl.when(bought).then(c.UNITS).otherwise(-pl.col(c.UNITS)).fill_null(float("nan")).alias("signed"),
-        pl.col(c.DATE).to_physical().alias("day"),
-        *([] if stated is None else [last_possible_date().to_physical().alias("last_day")]),
-    ).collect(engine="streaming")
-    customer, asset = frame["customer"].to_numpy(), frame["asset"].to_numpy()
+    frame = (
+        pl.scan_parquet(transactions)
+        .select(
+            (pl.col(c.DATE) <= until).alias("known"),
+            bought.alias("buy"),
+            # NaN stands for unknown: a landed number is finite or null.
+            pl.when(bought).then(c.UNITS).otherwise(-pl.col(c.UNITS)).fill_null(float("nan")).alias("signed"),
+            pl.col(c.DATE).to_physical().alias("day"),
+            *([] if stated is None else [last_possible_date().to_physical().alias("last_day")]),
+        )
+        .collect(engine="streaming")
+    )
+    customer, asset = coded[c.CUSTOMER_ID].codes, coded[c.ASSET_ID].codes
+    if not frame["known"].all():
+        known = frame["known"].to_numpy()
+        frame, customer, asset = frame.filter("known"), customer[known], asset[known]
     order = order_by(customer, asset)
-    starts = group_starts(customer[order], asset[order])
-    pair_customer, pair_asset = customer[order[starts]], asset[order[starts]]
+    pair_customer, pair_asset = customer[order], asset[order]
+    starts = group_starts(pair_customer, pair_asset)
+    pair_customer, pair_asset = pair_customer[starts], pair_asset[starts]
     counts = np.diff(starts, append=len(order))
     signed = frame["signed"].to_numpy()[order]
     unknown = np.isnan(signed)
@@ -90,34 +100,23 @@ def _parts(trades: pl.LazyFrame, stated: pl.LazyFrame | None) -> Iterator[pl.Dat
         pairs = slice(first, first + PAIRS_AT_ONCE)
         rows = slice(starts[first], starts[pairs.stop] if pairs.stop < len(starts) else len(signed))
         n_pairs = len(starts[pairs])
+        at = starts[pairs] - rows.start
         pair = np.repeat(np.arange(n_pairs), counts[pairs])  # of each row
-        buys = np.bincount(pair[buy[rows]], minlength=n_pairs).astype(np.int32)
-        first_day, last_day = _span(day[rows], starts[pairs] - rows.start, pair)
+        buys = np.add.reduceat(buy[rows], at, dtype=np.int32)
         yield pl.DataFrame(
             {
                 c.CUSTOMER_ID: customers.gather(pair_customer[pairs]),
                 c.ASSET_ID: assets.gather(pair_asset[pairs]),
-                "_unknown": np.bincount(pair[unknown[rows]], minlength=n_pairs) > 0,
+                "_unknown": np.logical_or.reduceat(unknown[rows], at),
                 "_traded_since": np.ones(n_pairs, np.bool_) if traded_since is None else traded_since[pairs],
+                # One after the other, in the order of the table: the last digit of a sum depends on it.
                 "_net": np.bincount(pair, weights=signed[rows], minlength=n_pairs),
                 c.N_BUYS: buys,
                 c.N_SELLS: counts[pairs].astype(np.int32) - buys,
-                c.FIRST_DATE: pl.Series(first_day).cast(pl.Date),
-                c.LAST_DATE: pl.Series(last_day).cast(pl.Date),
+                c.FIRST_DATE: pl.Series(np.minimum.reduceat(day[rows], at)).cast(pl.Date),
+                c.LAST_DATE: pl.Series(np.maximum.reduceat(day[rows], at)).cast(pl.Date),
             }
         )
-
-
-def _span(
-    day: npt.NDArray[np.int32], starts: npt.NDArray[np.int64], pair: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """[P] first and last day of each pair; most pairs have one trade only, so the others are put on top."""
-    further = np.ones(len(day), np.bool_)
-    further[starts] = False
-    first, last = day[starts], day[starts]
-    np.minimum.at(first, pair[further], day[further])
-    np.maximum.at(last, pair[further], day[further])
-    return first, last
 
 
 def _stated_days(
@@ -128,11 +127,11 @@ def _stated_days(
     stated: pl.LazyFrame,
 ) -> npt.NDArray[np.int32]:
     """[P] the day of each pair's statement, days since 1970; the smallest number where there is none."""
-    traded = stated.filter(pl.col(c.CUSTOMER_ID).is_in(customers.implode()), pl.col(c.ASSET_ID).is_in(assets.implode()))
-    coded = traded.select(
-        code(c.CUSTOMER_ID, customers).alias("customer"),
-        code(c.ASSET_ID, assets).alias("asset"),
-        pl.col("_stated_day").to_physical().alias("day"),
+    spoken = stated.select(c.CUSTOMER_ID, c.ASSET_ID, pl.col("_stated_day").to_physical().alias("day")).collect()
+    coded = spoken.lazy().select(
+        pl.Series("customer", places(spoken[c.CUSTOMER_ID], customers)),
+        pl.Series("asset", places(spoken[c.ASSET_ID], assets)),
+        "day",
     )
     pairs = pl.LazyFrame({"customer": customer, "asset": asset})
     joined = pairs.join(coded, on=["customer", "asset"], how="left", maintain_order="left")

@@ -23,11 +23,11 @@ def split_rows(
     released: pl.Series,
     *,
     repaired: bool,
-) -> None:
+) -> pl.Series:
     """Writes accepted and quarantined rows, both in the order of the source; accepted in parts where ``landed`` has parts.
 
     A part of ``landed`` of which no row is set aside or ``repaired`` is linked, not written again. ``released``: rows
-    (values of ROW) that are accepted whatever they broke.
+    (values of ROW) that are accepted whatever they broke. Returns the rows that are set aside, sorted.
     """
     contract, flagged = table.contract, table.frame
     setting_aside = [rule for rule in contract.rules if rule.severity != "warn"]
@@ -54,6 +54,7 @@ def split_rows(
         c.RAW,
     )
     write_parquet(with_reasons, quarantine)
+    return aside
 
 
 def _write_accepted(rows: pl.LazyFrame, aside: pl.Series, landed: Path, accepted: Path, names: list[str], repaired: bool) -> None:

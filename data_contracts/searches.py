@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from data_contracts.contract import ROW, CheckContext, RepeatSearch, Search
@@ -55,6 +56,13 @@ def unknown_reference(column: str, table: str, reference_column: str | None = No
         if path is None:
             return None
         known = pl.scan_parquet(path).select(pl.col(reference_column or column).alias(column)).unique()
+        if context.coded is not None and column in context.coded:
+            one = context.coded[column]
+            # The last place is that of an absent text.
+            strange = np.append(~one.texts.is_in(known.collect()[column].implode()).to_numpy(), np.False_)
+            if not strange.any():
+                return pl.Series(ROW, [], pl.get_index_type())
+            return pl.Series(ROW, np.flatnonzero(strange[np.minimum(one.codes, len(one.texts))]), pl.get_index_type())
         return (
             rows.select(ROW, column)
             .filter(pl.col(column).is_not_null())

@@ -1,13 +1,11 @@
-"""Searches in trades: prices far from the close, numbers used by two customers, sales of what is not held, closed days.
+"""Searches in trades: prices far from the close, numbers used by two customers, closed days, opening positions.
 
-All of them are sorts, joins and groups that Polars runs in parallel, on hashes of the keys instead of their text; the
-one that needs every trade of a pair in order takes the customers in parts, so that a hundred million trades fit.
+All of them are sorts, joins and groups that Polars runs in parallel, on hashes of the keys instead of their text.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
@@ -16,7 +14,6 @@ from data_contracts.calendar import market_days, market_of_assets, open_weekdays
 from data_contracts.contract import ROW, CheckContext, Detail, Search
 from data_contracts.repeats import candidates
 
-ROWS_AT_ONCE: Final = 32_000_000  # trades sorted together: about 3 GB
 ALMOST_ALL: Final = 0.9  # of the weekdays: a market with closes on so many of them has one whenever it trades
 
 
@@ -97,92 +94,6 @@ def shared_numbers() -> Search:
         return few.join(shared, on=c.TRANSACTION_ID, how="semi")[ROW].sort()
 
     return search
-
-
-def sold_beyond_holdings(residue: float) -> Search:
-    """The first sale of each pair that exceeds what it can hold: the opening position plus what was bought before.
-
-    What is held is told from the last delivered statement before the trade and the trades since. Before the first
-    statement the opening position is that statement less the trades up to it; without any it is nothing. From the first
-    trade whose units or whose day are not known, what is held is not known either, until the next statement.
-    """
-
-    def search(rows: pl.LazyFrame, context: CheckContext) -> pl.Series:
-        n_sales = int(rows.select((pl.col(c.SIDE) == "sell").sum()).collect(engine="streaming").item())
-        # Only pairs with a sale are looked at: about one more trade to each sale.
-        parts = max(1, math.ceil(2 * n_sales / ROWS_AT_ONCE))
-        found = [_oversold(*_part_of_pairs(rows, context, part, parts), residue) for part in range(parts)]
-        return pl.concat(found)[ROW].sort()
-
-    return search
-
-
-_POSITIONS: Final = ("_stated", "_first_stated")
-_STATED: Final = {c.CUSTOMER_ID: pl.String, c.ASSET_ID: pl.String, c.AS_OF_DATE: pl.Date, c.UNITS: pl.Float64}
-
-
-def _part_of_pairs(rows: pl.LazyFrame, context: CheckContext, part: int, parts: int) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-    """Of a part of the customers: trades [ROW, _pair, date, _signed] of pairs with a sale, and their statements
-    [_pair, _day, _stated]. ``_signed``: shares, buys positive, null where units or day are not known."""
-    pair = pl.struct(c.CUSTOMER_ID, c.ASSET_ID).hash(seed=0).alias("_pair")
-    mine = pl.col(c.CUSTOMER_ID).hash(seed=1) % parts == part
-    sale = pl.col(c.SIDE) == "sell"
-    exact = (pl.col(c.UNITS) > 0) & (pl.col(c.DATE_WINDOW_DAYS).fill_null(0) == 0)
-    signed = pl.when(exact).then(pl.when(sale).then(-pl.col(c.UNITS)).otherwise(c.UNITS)).alias("_signed")
-    sound = rows.filter(
-        pl.col(c.CUSTOMER_ID).is_not_null(),
-        pl.col(c.ASSET_ID).is_not_null(),
-        pl.col(c.DATE) <= context.as_of,
-        pl.col(c.SIDE).is_in(c.SIDES),
-    )
-    if parts > 1:
-        sound = sound.filter(mine)
-    trades = sound.select(ROW, pair, c.DATE, signed)
-    sellers = sound.filter(sale).select(pair).unique()
-    path = context.references.get("delivered_holdings")
-    stated = pl.scan_parquet(path) if path is not None else pl.LazyFrame(schema=_STATED)
-    known = stated.select(pair, pl.col(c.AS_OF_DATE).alias("_day"), pl.col(c.UNITS).alias("_stated"))
-    return trades.join(sellers, on="_pair", how="semi"), known.join(sellers, on="_pair", how="semi")
-
-
-def _oversold(trades: pl.LazyFrame, statements: pl.LazyFrame, residue: float) -> pl.DataFrame:
-    """ROW of the first sale of each pair below what it held then, from its last statement or its opening position."""
-    dated = statements.sort("_day").collect()
-    first = dated.unique("_pair", keep="first", maintain_order=True).select("_pair", pl.col("_stated").alias("_first_stated"))
-    # Of one day buys come first: the source does not say in which order a day's trades were made.
-    order: dict[str, Any] = {"descending": [False, False, True], "nulls_last": False}
-    frame = trades.collect(engine="streaming")
-    if dated.is_empty():
-        nothing = [pl.lit(None, dtype=pl.Date).alias("_day"), *(pl.lit(None, dtype=pl.Float64).alias(n) for n in _POSITIONS)]
-        ordered = frame.sort("_pair", c.DATE, "_signed", **order).with_columns(nothing)
-    else:
-        known = frame.sort(c.DATE).join_asof(
-            dated, left_on=c.DATE, right_on="_day", by="_pair", allow_exact_matches=False, check_sortedness=False
-        )
-        ordered = known.join(first, on="_pair", how="left").sort("_pair", c.DATE, "_signed", **order)
-    # Rows lie pair by pair, and of a pair statement by statement: a change of either begins a run.
-    run = (pl.col("_pair").ne_missing(pl.col("_pair").shift()) | pl.col("_day").ne_missing(pl.col("_day").shift())).cum_sum()
-    unknown, signed = pl.col("_signed").is_null(), pl.col("_signed")
-    moved = ordered.with_columns(run.alias("_run")).with_columns(
-        signed.fill_null(0.0).cum_sum().over("_run").alias("_net"),
-        unknown.cum_max().over("_run").alias("_unknown"),
-    )
-    if not dated.is_empty():
-        whole = moved.group_by("_run").agg(signed.sum().alias("_all"), unknown.any().alias("_any_unknown"))
-        moved = moved.join(whole, on="_run", how="left", maintain_order="left")
-    else:
-        moved = moved.with_columns(pl.lit(0.0).alias("_all"), pl.lit(False).alias("_any_unknown"))
-    brought = pl.when(~pl.col("_any_unknown")).then(pl.max_horizontal(pl.col("_first_stated") - pl.col("_all"), 0.0))
-    opening = (
-        pl.when(pl.col("_day").is_not_null())
-        .then(pl.max_horizontal("_stated", 0.0))
-        .when(pl.col("_first_stated").is_null())
-        .then(0.0)
-        .otherwise(brought)
-    )
-    tolerance = pl.max_horizontal(pl.lit(residue), 1e-9 * signed.abs())
-    below = (signed < 0) & ~pl.col("_unknown") & (opening + pl.col("_net") < -tolerance)
-    return moved.filter(below.fill_null(False)).unique("_pair", keep="first", maintain_order=True).select(ROW)
 
 
 def brought_forward(times: float, least: int) -> Search:

@@ -17,6 +17,7 @@ import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.contract import AS_OF, Before, Column, Contract, Example, Rule
+from data_contracts.oversold import sold_beyond_holdings
 from data_contracts.repairs import RESIDUE, blanks_stripped, code_spelt, isin_capitals
 from data_contracts.rules import above, at_least, between, flag, not_after_as_of, not_before_1990, not_null, one_of, type_rule
 from data_contracts.searches import conflicting_key, exact_repeats, unknown_reference
@@ -28,7 +29,6 @@ from data_contracts.trade_searches import (
     on_closed_day,
     price_detail,
     shared_numbers,
-    sold_beyond_holdings,
 )
 
 COLUMNS = (
@@ -86,6 +86,7 @@ CONTRACT = Contract(
     columns=COLUMNS,
     date_column=c.DATE,
     freshness="block",
+    coded=(c.CUSTOMER_ID, c.ASSET_ID),
     repairs=(
         blanks_stripped(c.TRANSACTION_ID, "1"),
         blanks_stripped(c.CUSTOMER_ID, "ann"),

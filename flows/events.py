@@ -8,10 +8,9 @@ from datetime import date, timedelta
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import pyarrow as pa
 
-from data_contracts.coded import code, group_starts, order_by
+from data_contracts.coded import group_starts, order_by
 from lightning_modules.histories import days_since_epoch
 
 
@@ -57,18 +56,15 @@ class Events:
         }
 
 
-def read_events(buys: pl.LazyFrame, customers: pl.Series, items: pl.Series) -> Events:
-    """The events of ``buys`` (customer_id, asset_id, date, value), whose identifiers are all among the sorted ones given."""
-    frame = buys.select(
-        code("customer_id", customers).alias("customer"),
-        code("asset_id", items).alias("item"),
-        pl.col("date").to_physical().cast(pl.Int32).alias("day"),
-        pl.col("value").fill_null(0.0).log1p().cast(pl.Float32).alias("weight"),
-    ).collect(engine="streaming")
-    customer, item, day = (frame[name].to_numpy() for name in ("customer", "item", "day"))
+def events_of(
+    customer: npt.NDArray[np.uint32],
+    item: npt.NDArray[np.uint32],
+    day: npt.NDArray[np.int32],
+    weight: npt.NDArray[np.float32],
+) -> Events:
+    """The events of purchases [E] in the order of the table; customers and items numbered in the order of their texts."""
     order = order_by(customer, day - day.min(initial=0))
-    customer, item, day, weight = customer[order], item[order], day[order], frame["weight"].to_numpy()[order]
-    del frame
+    customer, item, day, weight = customer[order], item[order], day[order], weight[order]
     order = order_by(customer, item)  # and by day within a pair, since the sort is stable
     starts = group_starts(customer[order], item[order])
     first = np.zeros(len(customer), np.bool_)

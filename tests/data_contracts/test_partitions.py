@@ -64,7 +64,7 @@ def bytes_of(run: Path) -> dict[str, str]:
     return {
         str(file.relative_to(run)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(run.rglob("*"))
-        if file.is_file()
+        if file.is_file() and file.name != "table.json"  # of work/codes: says which files the codes are of
     }
 
 

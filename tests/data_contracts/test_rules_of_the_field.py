@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_contracts import checkpoint
+from data_contracts import oversold as oversold_search
 from data_contracts.checkpoint import CONTRACTS, check_table
 from data_contracts.contract import AS_OF, ROW, CheckContext, Contract, Example, Repair, Rule
 from data_contracts.landing.landed import LandedTable
@@ -166,13 +167,11 @@ def test_sales_beyond_holdings(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from data_contracts import trade_searches
-
     given = [{"as_of_date": SAMPLE_AS_OF.replace(day=day), "units": units} for day, units in positions]
     context = stated(tmp_path, known, *given) if given else known
     (rule,) = [rule for rule in CONTRACTS["transactions"].rules if rule.rule_id == "sell_beyond_holdings"]
     assert failing(CONTRACTS["transactions"], rule, tuple(trades), context) == oversold
-    monkeypatch.setattr(trade_searches, "ROWS_AT_ONCE", 1)  # in parts by customer: the same answer
+    monkeypatch.setattr(oversold_search, "ROWS_AT_ONCE", 1)  # in parts: the same answer
     assert failing(CONTRACTS["transactions"], rule, tuple(trades), context) == oversold
 
 

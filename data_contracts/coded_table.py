@@ -1,0 +1,110 @@
+"""The texts of a table numbered once, for everything that sorts, groups or looks up by them.
+
+Trades are asked by customer and asset again and again: for repeats, sales beyond holdings, holdings, and twice for
+histories. Numbering the texts is the dearest part of each, so it is done once a night, when the table is checked, and the
+numbers of the accepted rows are kept beside the snapshot in ``work/codes``, which is never published.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+from pyarrow import feather
+
+from data_contracts.parts import part_files
+
+NONE: Final = np.uint32(2**32 - 1)  # the code of an absent text
+
+_ONE_BATCH: Final = 2**31 - 1  # rows: a column in one piece is mapped, not copied
+
+Codes = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class CodedColumn:
+    """``texts``: the distinct values in order (some may occur in no row); ``codes`` [n]: each row's place among them, or NONE."""
+
+    texts: pl.Series
+    codes: Codes
+
+    def present(self, codes: Codes) -> Codes:
+        """The places that occur in ``codes`` [m], in order."""
+        return np.flatnonzero(np.bincount(codes[codes != NONE], minlength=len(self.texts))).astype(np.uint32)
+
+
+CodedTable = Mapping[str, CodedColumn]
+
+
+def code_columns(rows: pl.LazyFrame, names: Sequence[str]) -> CodedTable:
+    """The named text columns of ``rows``, numbered in one streaming pass."""
+    if not names:
+        return {}
+    kinds = {name: pl.Categorical(pl.Categories.random()) for name in names}
+    frame = rows.select(pl.col(name).cast(kind) for name, kind in kinds.items()).collect(engine="streaming")
+    return {name: _in_order(frame[name]) for name in names}
+
+
+def _in_order(column: pl.Series) -> CodedColumn:
+    """A categorical column, whose numbers are in the order of their first appearance, numbered in the order of the texts."""
+    seen = column.to_physical().cast(pl.UInt32).fill_null(int(NONE)).to_numpy()
+    known = seen[seen != NONE] if column.null_count() else seen
+    if len(known) == 0:
+        return CodedColumn(pl.Series(column.name, [], pl.String), seen)
+    numbers = np.arange(int(known.max()) + 1, dtype=np.uint32)
+    texts = pl.Series(column.name, numbers).cat.to(column.dtype).cast(pl.String)
+    order = texts.arg_sort().to_numpy()
+    place = np.full(len(texts) + 1, NONE, np.uint32)  # the last place is that of an absent text
+    place[order] = numbers
+    return CodedColumn(texts.gather(order), place[np.minimum(seen, len(texts)) if column.null_count() else seen])
+
+
+def without(coded: CodedTable, rows: npt.NDArray[np.integer[Any]]) -> CodedTable:
+    """The table without some of its rows."""
+    return {name: CodedColumn(one.texts, np.delete(one.codes, rows)) if len(rows) else one for name, one in coded.items()}
+
+
+def places(texts: pl.Series, among: pl.Series) -> Codes:
+    """[n] the place of each text in ``among`` (distinct, sorted), NONE where it is not there."""
+    found = texts.cast(pl.Enum(among), strict=False).to_physical()
+    return found.cast(pl.UInt32).fill_null(int(NONE)).to_numpy()
+
+
+def keep_codes(table: Path, coded: CodedTable) -> None:
+    """Keeps the codes of an accepted table in the run's scratch folder."""
+    folder = _folder(table)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, column in coded.items():
+        feather.write_feather(pa.table({"text": column.texts.to_arrow()}), folder / f"{name}.texts.arrow", "uncompressed")
+        feather.write_feather(pa.table({"code": column.codes}), folder / f"{name}.arrow", "uncompressed", chunksize=_ONE_BATCH)
+    (folder / "table.json").write_text(json.dumps(_stamp(table)), encoding="utf-8")
+
+
+def codes_of(table: Path, names: Sequence[str]) -> CodedTable:
+    """The codes of an accepted table: those that were kept when it was checked, or made again where it was not in this run."""
+    folder = _folder(table)
+    note = folder / "table.json"
+    if not note.exists() or json.loads(note.read_text(encoding="utf-8")) != _stamp(table):
+        return code_columns(pl.scan_parquet(table), names)
+    coded = {}
+    for name in names:
+        texts = pl.Series(name, feather.read_table(folder / f"{name}.texts.arrow")["text"])
+        codes = feather.read_table(folder / f"{name}.arrow", memory_map=True)["code"]
+        coded[name] = CodedColumn(texts, codes.to_numpy())
+    return coded
+
+
+def _folder(table: Path) -> Path:
+    return table.parent.parent / "work" / "codes" / table.stem
+
+
+def _stamp(table: Path) -> list[list[Any]]:
+    """What tells the table's files from any others that may lie there later."""
+    return [[part.name, part.stat().st_ino, part.stat().st_size, part.stat().st_mtime_ns] for part in part_files(table)]
