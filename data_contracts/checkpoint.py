@@ -29,7 +29,7 @@ from data_contracts import (
 from data_contracts import columns as c
 from data_contracts.coded_table import keep_codes, without
 from data_contracts.contract import ROW, CheckContext, Contract, Rule
-from data_contracts.flagged import FlaggedTable, flag_table
+from data_contracts.flagged import FlaggedTable, TableCounts, flag_table
 from data_contracts.landing.conform import empty_table
 from data_contracts.landing.landed import LandedTable
 from data_contracts.parts import part_files, row_count
@@ -101,7 +101,8 @@ def check_landing(
         )
         references[table] = accepted
     verdicts = [found[table] for table in ORDER if table in found]
-    verdicts = with_reconciliation(verdicts, folders["snapshot"], context.as_of)
+    stated = landed["delivered_holdings"].said if "delivered_holdings" in landed else ""
+    verdicts = with_reconciliation(verdicts, folders["snapshot"], context.as_of, stated)
     write_verdicts(folders["contracts"] / "verdicts.json", verdicts)
     told(verdicts)
     raise_if_blocked(verdicts, run_dir)
@@ -138,7 +139,7 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
     aside = split_rows(table, counts, landed.path, accepted, quarantine, released.rows, repaired=repaired is not as_landed)
     if table.coded:
         keep_codes(accepted, without(table.coded, aside.to_numpy()))
-    verdicts = tuple(rule_verdict(table, rule, counts.failed[rule.rule_id], released, landed, context) for rule in contract.rules)
+    verdicts = tuple(rule_verdict(table, rule, counts, released, landed, context) for rule in contract.rules)
     newest = None if counts.newest is None else (context.as_of - counts.newest).days
     n_accepted, n_quarantined = row_count(accepted), row_count(quarantine)
     facts = TableFacts(landed.read, n_quarantined, newest)
@@ -183,14 +184,15 @@ def landed_rows(contract: Contract, path: Path) -> pl.LazyFrame:
 
 
 def rule_verdict(
-    table: FlaggedTable, rule: Rule, failed: int, released: Released, landed: LandedTable, context: CheckContext
+    table: FlaggedTable, rule: Rule, counts: TableCounts, released: Released, landed: LandedTable, context: CheckContext
 ) -> RuleVerdict:
     """The verdict on one rule: its severity where rows broke it, ``block`` where their share passes its limit.
 
     Rows that a steward released count as failed, since both engines find them so, but decide nothing.
     """
     contract, asked, let_pass = table.contract, rule.rule_id in table.asked, released.count(rule.rule_id)
-    share = (failed - let_pass) / landed.read if landed.read else 0.0
+    failed, able = counts.failed[rule.rule_id], counts.among.get(rule.rule_id, landed.read)
+    share = (failed - let_pass) / able if able else 0.0
     over = rule.severity != "block" and share > rule.limit
     outcome: Outcome = "pass" if failed == let_pass else "block" if over else rule.severity
     examples = _examples(rule, landed, table, context) if failed else ()
@@ -202,18 +204,19 @@ def rule_verdict(
         },
         jump=f"{context.price_jump_limit:.0%}",
     )
-    beyond = f"; {share:.1%} of all, the limit is {rule.limit:.1%}" if over else ""
+    whole = "all" if rule.among is None else f"the {able:,} that can"
+    beyond = f"; {share:.1%} of {whole}, the limit is {rule.limit:.1%}" if over else ""
     besides = f", {let_pass:,} of them released" if let_pass else ""
     message = f"{landed.said}: {rows(failed)} {complaint}{besides}{beyond} (first: {examples[0]})" if failed else ""
     return RuleVerdict(
         table=contract.table,
         rule_id=rule.rule_id,
-        description=rule.description if asked else f"{rule.description} (not asked: no such table in this source)",
+        description=rule.description if asked else f"{rule.description} (not asked: there is nothing to hold it against)",
         columns=rule.columns,
         severity=rule.severity,
         outcome=outcome,
         failed=failed,
-        checked=landed.read if asked else 0,
+        checked=able if asked else 0,
         limit=rule.limit,
         remedy=rule.remedy,
         examples=examples,

@@ -93,6 +93,8 @@ RULE_IDS: Final = "rule_ids"
 REASONS: Final = "reasons"
 
 RISK_LEVELS: Final = ("conservative", "income", "balanced", "aggressive", "not_available")
+# Bands of investable money of FAR-Trans and of the default suitability rules, whose upper ends stand there.
+CAPACITIES: Final = ("not_available", "cap_lt_30k", "cap_30k_80k", "cap_80k_300k", "cap_gt_300k")
 ASSET_CLASSES: Final = ("stock", "bond", "fund")
 SIDES: Final = ("buy", "sell")
 # full: every field; dated_only: a day but no amount; window: a range of days and no amount.

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from data_contracts import columns as c
 from data_contracts.coded_table import CodedTable
 from data_contracts.releases import Release
 
@@ -45,7 +46,9 @@ class CheckContext:
     publication. ``releases``: rows that a steward let pass named rules. ``ask_library``: False leaves Great Expectations out and
     counts by Polars alone; for trials by the hundred, never for a night. ``run_id``: the run that makes the tables which are
     checked; empty outside of one. ``coded``: the checked table's texts as numbers,
-    by row, of the columns that its contract names in ``coded`` (None: not numbered).
+    by row, of the columns that its contract names in ``coded`` (None: not numbered). ``previous_tables``: the last
+    publication's accepted tables, as far as it still has them. ``capacity_bands``: the bands of investable money that the
+    suitability rules know.
     """
 
     as_of: date
@@ -62,6 +65,8 @@ class CheckContext:
     ask_library: bool = True
     run_id: str = ""
     coded: CodedTable | None = None
+    previous_tables: Mapping[str, Path] = field(default_factory=dict)
+    capacity_bands: tuple[str, ...] = c.CAPACITIES
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,8 @@ class Rule:
     """One rule on rows: ``bad`` (an expression that is true where the row breaks it) or ``search``.
 
     ``complaint`` completes the sentence "3 rows ..."; ``{is}`` and ``{has}`` agree with the number, ``{as_of}`` and
-    ``{jump}`` may stand in it. ``limit``: the share of failing rows above which even a milder severity stops the night.
+    ``{jump}`` may stand in it. ``limit``: the share of failing rows above which even a milder severity stops the night;
+    of all rows, or of those for which ``among`` is true where only they can break the rule.
     A null never breaks a rule unless the rule is about nulls. ``breaks``: rows of which at least one breaks it;
     ``keeps``: rows that come close and are sound. ``releasable``: a steward may let a row pass it with a reason; not so
     where a later step relies on the rule, or where a row's content cannot tell it from its copy.
@@ -153,6 +159,7 @@ class Rule:
     keeps: Example = ()
     releasable: bool = False
     detail: Detail | None = None
+    among: pl.Expr | None = None
     # Where the rule comes from: a standard, a regulation, a known fault of a source.
     source: str = ""
 
@@ -166,12 +173,16 @@ class Rule:
     def statement(self) -> str:
         """The expression, or the search with its arguments, as text."""
         if self.bad is not None:
-            return str(self.bad)
+            return str(self.bad) + self._of
         search = self.search.find if isinstance(self.search, RepeatSearch) else self.search
         # A search is a closure over its arguments.
         values = [str(cell.cell_contents) for cell in getattr(search, "__closure__", None) or ()]
         name = getattr(search, "__qualname__", type(search).__name__).split(".")[0]
-        return f"{name}({', '.join(values)})"
+        return f"{name}({', '.join(values)})" + self._of
+
+    @property
+    def _of(self) -> str:
+        return "" if self.among is None else f" among {self.among}"
 
     @property
     def ok_column(self) -> str:
@@ -197,11 +208,17 @@ class Repair:
     suspect: pl.Expr | None = None
     breaks: Example = ()
     keeps: Example = ()
+    # What was there before, where the column does not say it any more; None: the column's own text.
+    before: pl.Expr | None = None
 
 
 @dataclass(frozen=True)
 class Contract:
-    """What one table must be. ``version`` changes whenever a column, a repair or a rule does."""
+    """What one table must be. ``version`` changes whenever a column, a repair or a rule does.
+
+    ``categories``: columns of few different values: told where one is new since the last publication, or has gone.
+    ``without``: what it means for the night that a source does not deliver the table at all; empty: nothing is amiss then.
+    """
 
     table: str
     version: str
@@ -220,6 +237,8 @@ class Contract:
     made: bool = False
     # Text columns that are numbered once, for all that groups or looks up by them: worthwhile where a table is large.
     coded: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    without: str = ""
 
     def __post_init__(self) -> None:
         if self.made and (self.repairs or any(rule.severity == "quarantine" for rule in self.rules)):
@@ -251,13 +270,17 @@ class Contract:
     @property
     def sha256(self) -> str:
         """Hash of what the contract says: columns, repairs and rules, with their expressions and the searches' arguments."""
-        said = {
-            "columns": [[c.name, str(c.dtype), c.meaning, c.unit, c.nullable, c.required] for c in self.columns],
+        said: dict[str, Any] = {
+            "columns": [[one.name, str(one.dtype), one.meaning, one.unit, one.nullable, one.required] for one in self.columns],
             "table": [self.table, self.key, self.date_column, self.rows_required, self.freshness],
             "repairs": [[r.repair_id, r.description, r.column, str(r.when), str(r.value), r.remedy] for r in self.repairs],
             "rules": [
                 [r.rule_id, r.description, r.columns, r.severity, r.complaint, r.remedy, r.limit, r.releasable, r.statement]
                 for r in self.rules
             ],
-        } | ({"made": True} if self.made else {})
+        }
+        if self.made:
+            said["made"] = True
+        if self.categories or self.without:
+            said["told"] = [*self.categories, self.without]
         return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()

@@ -18,11 +18,15 @@ from data_contracts.repeats import find_repeats
 
 @dataclass(frozen=True)
 class TableCounts:
-    """Rows of a table, rows breaking each rule by its id, and the newest day not after as_of (None: no such row)."""
+    """Rows of a table, rows breaking each rule by its id, and the newest day not after as_of (None: no such row).
+
+    ``among``: rows that can break a rule, for the rules that not every row can break.
+    """
 
     rows: int
     failed: dict[str, int]
     newest: date | None
+    among: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,18 @@ class FlaggedTable:
             for rule in self.contract.rules
             if rule.bad is not None
         ]
+        among = {f"_among_{rule.rule_id}": rule for rule in self.contract.rules if rule.among is not None}
+        sums += [
+            rule.among.fill_null(False).sum().cast(pl.Int64).alias(name) for name, rule in among.items() if rule.among is not None
+        ]
         if self.contract.date_column is not None:
             day = pl.col(self.contract.date_column)
             sums.append(day.filter(day <= self.as_of).max().alias("_newest"))
         found = self.rows.select(pl.len().alias("_rows"), *sums).collect(engine="streaming").row(0, named=True)
         newest, n_rows = found.pop("_newest", None), int(found.pop("_rows"))
+        able = {rule.rule_id: int(found.pop(name)) for name, rule in among.items()}
         searched = {rule.rule_id: len(self.hits.get(rule.rule_id, ())) for rule in self.contract.rules if rule.search is not None}
-        return TableCounts(n_rows, {**{name: int(number) for name, number in found.items()}, **searched}, newest)
+        return TableCounts(n_rows, {**{name: int(number) for name, number in found.items()}, **searched}, newest, able)
 
 
 def flag_table(contract: Contract, table: pl.LazyFrame, context: CheckContext) -> FlaggedTable:

@@ -38,8 +38,7 @@ def check_made(table: str, path: Path, gx_json: Path, context: CheckContext) -> 
         flagged = flag_table(contract, landed_rows(contract, path), context)
         gx_json.parent.mkdir(parents=True, exist_ok=True)
         counts = validate_table(flagged, gx_json) if context.ask_library else flagged.count()
-        failed = counts.failed
-        rules += [rule_verdict(flagged, rule, failed[rule.rule_id], Released({}), landed, context) for rule in contract.rules]
+        rules += [rule_verdict(flagged, rule, counts, Released({}), landed, context) for rule in contract.rules]
     return TableVerdict(
         table=table,
         contract_version=contract.version,

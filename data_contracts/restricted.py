@@ -30,12 +30,13 @@ def _blocking(rule: Rule) -> Rule:
 
 CONTRACT = Contract(
     table="restricted",
-    version="2",
+    version="3",
     description="Restricted and watch lists, dated",
     key=(c.ASSET_ID, c.LIST_KIND, c.VALID_FROM),
     columns=COLUMNS,
     date_column=c.VALID_FROM,
     rows_required=False,
+    without="no asset is restricted or watched this night",
     repairs=(isin_capitals(), code_spelt(c.LIST_KIND, c.LIST_KINDS), blanks_stripped(c.REASON, "takeover")),
     rules=(
         *(

@@ -97,6 +97,20 @@ def _rules(contract: Contract, landed: LandedTable, facts: TableFacts, context: 
                 "choose an --as-of that the source covers" if landed.withheld else "deliver the table with its rows",
             )
         )
+    previous = context.previous_rows.get(contract.table, 0)
+    if contract.without and not previous:  # a table that was there before is missed by volume_change
+        listed.append(
+            _TableRule(
+                "table_delivered",
+                "the source delivers the table, be it without rows",
+                "warn",
+                float(bool(landed.files)),
+                1.0,
+                None,
+                f"{table}: the source does not deliver this table: {contract.without}",
+                "deliver the table; one that has a header and no row says that nothing is on it",
+            )
+        )
     if contract.freshness is not None:
         age = facts.newest_age_days
         listed.append(
@@ -111,7 +125,6 @@ def _rules(contract: Contract, landed: LandedTable, facts: TableFacts, context: 
                 "deliver the missing days, run with an earlier --as-of, or raise freshness_days knowingly",
             )
         )
-    previous = context.previous_rows.get(contract.table, 0)
     if previous > 0:
         change = read / previous - 1.0
         limit = context.volume_change_limit

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -62,7 +63,12 @@ def check(
     source_format: Annotated[Literal["nightfolio", "far_trans"], typer.Option("--format", help="How to read it.")] = "nightfolio",
     as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Unset: the preset's, else yesterday.")] = None,
     out: Annotated[Path | None, typer.Option(help="Keep accepted rows, quarantine and verdicts there.")] = None,
-    home: Annotated[Path, typer.Option(envvar="NIGHTFOLIO_HOME", help="Whose releases count.")] = Path("nightfolio_home"),
+    home: Annotated[Path, typer.Option(envvar="NIGHTFOLIO_HOME", help="Whose releases and last publication count.")] = Path(
+        "nightfolio_home"
+    ),
+    against: Annotated[
+        str | None, typer.Option(help="Run to compare with, or none; unset: the home's newest publication of this format.")
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="contracts.field=value; repeatable.")] = None,
 ) -> None:
     """Read a landing folder and ask every rule; print what was found. Exit status 1 where a rule would stop the night."""
@@ -80,6 +86,7 @@ def check(
     day = as_of.date() if as_of else None
     config = load_config(_PRESETS[source_format], source=source, as_of=day, settings=overrides)
     night = config.resolved_as_of()
+    previous = _previous(home, source_format, night, against)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) if out is None else out
         landed = read_landing(
@@ -88,16 +95,47 @@ def check(
         blocked: ContractBlocked | None = None
         found: list[TableVerdict] = []
         try:
-            check_landing(landed, folder, context_of(config.contracts, night, home, None), told=found.extend)
+            check_landing(landed, folder, context_of(config, night, home, previous), told=found.extend)
         except ContractBlocked as error:
             blocked = error
     console.print(f"{source_format} {source} as of {night}", soft_wrap=True)
+    console.print(
+        f"compared with the publication {previous.name}"
+        if previous is not None
+        else f"compared with no earlier delivery: {'as told' if against else f'{home} has no publication of this format'}",
+        soft_wrap=True,
+    )
     print_verdicts(found)
     if out is not None:
         console.print(f"\nkept in {out}: snapshot/, quarantine/, contracts/", soft_wrap=True)
     if blocked is not None:
         console.print(f"\n[bold red]would stop the night:[/] {escape(str(blocked))}", soft_wrap=True)
         raise typer.Exit(1)
+
+
+def _previous(home: Path, source_format: str, as_of: date, against: str | None) -> Path | None:
+    """The run that the delivery is compared with: columns, volumes, contents.
+
+    By default the newest publication not later than ``as_of`` whose source is read in the same way; the simulated market
+    has Nightfolio's layout. Raises RunNotFound where ``against`` names no run.
+    """
+    from flows.run_store import RunStore
+
+    if against == "none":
+        return None
+    store = RunStore(home, write=False)
+    if against is not None:
+        run = store.find(against)
+        if not (run / "contracts" / "verdicts.json").exists():
+            raise RunNotFound(f"run {run.name} has no verdicts to compare with", remedy="name a run that checked its contracts")
+        return run
+    for entry in reversed(store.runs()):
+        if entry.state == "published":
+            manifest = json.loads((entry.path / "manifest.json").read_text(encoding="utf-8"))
+            same = (manifest["config"]["source"]["format"] == "far_trans") == (source_format == "far_trans")
+            if same and manifest["as_of"] <= str(as_of):
+                return entry.path
+    return None
 
 
 @contracts.command()

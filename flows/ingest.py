@@ -10,15 +10,17 @@ from pathlib import Path
 import polars as pl
 
 from data_contracts.checkpoint import CheckContext, check_landing
+from data_contracts.columns import CAPACITIES
 from data_contracts.errors import ContractBlocked, LandingError, StorageError
 from data_contracts.holdings import derive_holdings
 from data_contracts.landing import LandedTable, SourceFile, read_landing
 from data_contracts.releases import read_releases, releases_file
 from data_contracts.simulate import MarketSettings, simulate_market
 from data_contracts.storage import write_parquet
+from flows.config import RunConfig
 from flows.night import Night
-from flows.sections.contracts import ContractsConfig
 from flows.sections.source import SimulationConfig
+from flows.sections.suitability import AboveCapacity, CapacityReached, SuitabilityConfig
 from reports.contracts import write_contracts_page
 
 
@@ -80,7 +82,7 @@ def check_contracts(night: Night, landed: Path) -> Path:
 
     Raises ContractBlocked where a rule stops the night; what was found is on disk by then.
     """
-    context = context_of(night.config.contracts, night.as_of, night.home, night.previous())
+    context = context_of(night.config, night.as_of, night.home, night.previous())
     try:
         verdicts = check_landing(landed_tables(landed), night.folder, context)
     except ContractBlocked:
@@ -99,8 +101,9 @@ def check_contracts(night: Night, landed: Path) -> Path:
     return snapshot
 
 
-def context_of(limits: ContractsConfig, as_of: date, home: Path, previous: Path | None) -> CheckContext:
+def context_of(config: RunConfig, as_of: date, home: Path, previous: Path | None) -> CheckContext:
     """What the contracts are asked with: the settings, the last publication's tables, and what stewards released."""
+    limits = config.contracts
     last = [] if previous is None else json.loads((previous / "contracts" / "verdicts.json").read_text(encoding="utf-8"))
     return CheckContext(
         as_of=as_of,
@@ -114,7 +117,20 @@ def context_of(limits: ContractsConfig, as_of: date, home: Path, previous: Path 
         amount_tolerance=limits.amount_tolerance,
         previous_columns={verdict["table"]: verdict.get("source_columns", {}) for verdict in last},
         releases=read_releases(releases_file(home)),
+        previous_tables=_accepted_tables(previous),
+        capacity_bands=_capacity_bands(config.suitability),
     )
+
+
+def _accepted_tables(run: Path | None) -> dict[str, Path]:
+    """The accepted tables that a run still has; those of an old run may be retired."""
+    return {} if run is None else {path.stem: path for path in sorted((run / "snapshot").glob("*.parquet"))}
+
+
+def _capacity_bands(rules: SuitabilityConfig) -> tuple[str, ...]:
+    """The bands that every rule on the capacity knows, and the word for a capacity that is not known."""
+    asked = [set(rule.bands) for rule in rules.in_force().values() if isinstance(rule, AboveCapacity | CapacityReached)]
+    return ("not_available", *sorted(set.intersection(*asked))) if asked else CAPACITIES
 
 
 def _derive_holdings(snapshot: Path, as_of: date) -> None:

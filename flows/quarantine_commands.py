@@ -14,6 +14,7 @@ from rich.markup import escape
 from data_contracts import columns as c
 from data_contracts.errors import ConfigError, RunNotFound
 from data_contracts.releases import Release, append_releases, content_hash, now, releases_file
+from data_contracts.verdicts import read_verdicts
 from flows.run_store import RunStore
 
 quarantine = typer.Typer(name="quarantine", help="Rows that were set aside: read them, release them.", no_args_is_help=True)
@@ -40,16 +41,21 @@ def show(
 ) -> None:
     """Print quarantined rows with rule, reason, file and row number. For the terminal of whoever may see customer ids."""
     folder = RunStore(home, write=False).find(run)
+    _require_known(folder, table, rule, repairs)
     console.print(f"run {folder.name}")
+    shown = False
     for name, rows in _tables(folder, table, "repairs_" if repairs else ""):
         chosen = rows
         if rule is not None:
             chosen = rows.filter(pl.col("repair_id") == rule if repairs else pl.col(c.RULE_IDS).list.contains(rule))
         if chosen.is_empty():
             continue
+        shown = True
         console.print(f"\n[bold]{name}[/]: {chosen.height:,} rows" + (f", the first {limit}" if chosen.height > limit else ""))
         for row in chosen.head(limit).iter_rows(named=True):
             console.print(escape(_repair_line(row) if repairs else _row_line(row)), soft_wrap=True)
+    if not shown:
+        console.print(f"no row was {'repaired' if repairs else 'set aside'}" + (f" by {rule}" if rule is not None else ""))
 
 
 @quarantine.command()
@@ -114,6 +120,26 @@ def released_rows(folder: Path, table: str, rows: str, by: str, reason: str) -> 
             )
         )
     return found
+
+
+def _require_known(folder: Path, table: str | None, rule: str | None, repairs: bool) -> None:
+    """Raises ConfigError where the run checked no such table, or asked it no such rule (or repair) that sets rows aside."""
+    path = folder / "contracts" / "verdicts.json"
+    if not path.exists():
+        raise RunNotFound(f"run {folder.name} set nothing aside: it stopped before its contracts", remedy="choose another run")
+    verdicts = read_verdicts(path)
+    # Rules on the whole table have no columns, and those that warn set no row aside.
+    severities = ("repair",) if repairs else ("quarantine", "block")
+    known = {v.table: [one.rule_id for one in v.rules if one.columns and one.severity in severities] for v in verdicts}
+    if table is not None and table not in known:
+        raise ConfigError(f"run {folder.name} checked no table called {table!r}", remedy=f"name one of {', '.join(known)}")
+    asked = {one for name, rules in known.items() if table in (None, name) for one in rules}
+    if rule is not None and rule not in asked:
+        where = f" of {table}" if table is not None else ""
+        raise ConfigError(
+            f"no {'repair' if repairs else 'rule'}{where} that {'changes values' if repairs else 'sets rows aside'} is {rule!r}",
+            remedy=f"name one of {', '.join(sorted(asked)) or 'another table: it has none'}",
+        )
 
 
 def _tables(folder: Path, table: str | None, prefix: str) -> list[tuple[str, pl.DataFrame]]:

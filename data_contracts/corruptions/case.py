@@ -42,7 +42,10 @@ class Expected:
 
 @dataclass(frozen=True)
 class Corruption:
-    """``spoil`` changes a delivery in its folder. ``while_read``: it goes on doing so until the ingest has ended."""
+    """``spoil`` changes a delivery in its folder. ``while_read``: it goes on doing so until the ingest has ended.
+
+    ``first``: nothing was published before; else the sound delivery was.
+    """
 
     name: str
     kind: str
@@ -50,6 +53,7 @@ class Corruption:
     expected: Expected
     future_rows: Literal["withhold", "block"] = "block"
     while_read: bool = False
+    first: bool = False
 
 
 def identical(*, in_bytes: bool = True) -> Expected:

@@ -167,6 +167,13 @@ VOLUMES = (
     ),
     Corruption("ten times the trades", "volumes", lines(s.TRADE_FILE, _copies), blocked("transactions", "volume_change", 1)),
     Corruption("the restricted list gone", "volumes", removed(s.RESTRICTED_FILE), blocked("restricted", "volume_change", 1)),
+    Corruption(
+        "no restricted list in a first delivery",
+        "volumes",
+        removed(s.RESTRICTED_FILE),
+        warned("restricted", "table_delivered", 1, restricted=2),
+        first=True,
+    ),
     Corruption("holdings gone", "volumes", removed(s.HOLDINGS_FILE), blocked("delivered_holdings", "volume_change", 1)),
     Corruption(
         "a restriction gone",

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import polars as pl
 
 from data_contracts.corruptions import sample as s
-from data_contracts.corruptions.case import Corruption, quarantined, repaired, warned
-from data_contracts.corruptions.edits import Edit, again, both, cell, cells, drop, parquet
+from data_contracts.corruptions.case import Corruption, blocked, quarantined, repaired, warned
+from data_contracts.corruptions.edits import Edit, again, both, cell, cells, drop, lines, parquet
 
 # close_prices.csv has the 20 assets of a day side by side: row 1 + 20 d + a is asset a on day d.
 # What goes with the last asset where it is not accepted: its closes, trades and positions.
@@ -24,6 +24,13 @@ def _closes(asset: int, first: int, last: int, change: Callable[[float], float])
 def _without(asset: int, first: int, last: int) -> Edit:
     rows = {1 + s.ASSETS * day + asset for day in range(first, last + 1)}
     return drop(s.PRICE_FILE, lambda number, fields: number in rows)
+
+
+def _tenfold(line: str) -> str:
+    """A trade of ten times the value and units."""
+    fields = line.split(",")
+    fields[5:7] = [str(10 * float(field)) for field in fields[5:7]]
+    return ",".join(fields)
 
 
 def _residues(frame: pl.DataFrame) -> pl.DataFrame:
@@ -198,6 +205,18 @@ UNITS = (
             drop(s.TRADE_FILE, lambda number, fields: number == 30),
         ),
         warned("transactions", "sell_beyond_holdings", 1, transactions=1, delivered_holdings=3),
+    ),
+    Corruption(
+        "every sale ten times as large",
+        "units",
+        lines(s.TRADE_FILE, lambda every: [line if ",Sell," not in line else _tenfold(line) for line in every]),
+        blocked("transactions", "sell_beyond_holdings", 27),
+    ),
+    Corruption(
+        "holdings in hundreds of shares",
+        "units",
+        parquet(s.HOLDINGS_FILE, lambda f: f.with_columns(pl.col("netUnits") / 100)),
+        blocked("delivered_holdings", "reconciled_with_trades", 120),
     ),
     Corruption(
         "a negative position",

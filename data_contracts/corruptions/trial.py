@@ -112,7 +112,7 @@ def attempt(corruption: Corruption, clean: Clean, folder: Path, *, every_table: 
     landed: Mapping[str, LandedTable] = {}
     try:
         landed = _ingest(corruption, source, run)
-        verdicts = _check(landed, clean, run, every_table, ask_library)
+        verdicts = _check(landed, clean, run, every_table, ask_library, corruption.first)
     except ContractBlocked as stop:
         error = str(stop)
         verdicts = _written_verdicts(run)
@@ -165,7 +165,7 @@ def _ingest(corruption: Corruption, source: Path, run: Path) -> dict[str, Landed
 
 
 def _check(
-    landed: Mapping[str, LandedTable], clean: Clean, run: Path, every_table: bool, ask_library: bool
+    landed: Mapping[str, LandedTable], clean: Clean, run: Path, every_table: bool, ask_library: bool, first: bool
 ) -> dict[str, TableVerdict]:
     touched = {
         table
@@ -180,7 +180,10 @@ def _check(
     columns = {table: verdict.source_columns for table, verdict in clean.verdicts.items()}
     # What was delivered and is not asked for again must not look as if it were gone.
     previous = {table: verdict.read for table, verdict in clean.verdicts.items() if table in asked or table not in landed}
-    night = replace(context(), references=known, previous_rows=previous, previous_columns=columns, ask_library=ask_library)
+    night = replace(context(), references=known, ask_library=ask_library)
+    if not first:
+        accepted = {table: clean.run / "snapshot" / f"{table}.parquet" for table in clean.verdicts}
+        night = replace(night, previous_rows=previous, previous_columns=columns, previous_tables=accepted)
     return {verdict.table: verdict for verdict in check_landing({t: landed[t] for t in asked}, run, night)}
 
 

@@ -34,7 +34,7 @@ def read_landing(
     ``block`` reads them, so that the contract's rule ``date_not_after_as_of`` stops the night.
     ``time_zone``: the firm's; the day of a timestamp is the day there.
     ``delivered_holdings`` and ``markets`` are absent from the answer where the source has none; ``restricted`` is
-    always there, and says in its notes where the source has no list. ``partitions``: folder in which what the files of
+    always there, without files where the source has no list. ``partitions``: folder in which what the files of
     prices and transactions became is kept from night to night (None: everything is read afresh).
 
     Raises LandingError, also where a file was written, replaced or removed while the source was read.

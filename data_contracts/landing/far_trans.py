@@ -42,7 +42,7 @@ from data_contracts.errors import LandingError
 from data_contracts.landing.conform import FutureRows, Part, csv_part, land, require_columns, text, word
 from data_contracts.landing.files import CsvFile, check_csv, check_parquet, find_file, require_file
 from data_contracts.landing.landed import LandedTable, SourceFile
-from data_contracts.landing.nightfolio import NO_RESTRICTED_LIST, read_part
+from data_contracts.landing.nightfolio import read_part
 from data_contracts.landing.questionnaires import without_look_ahead
 from data_contracts.landing.unreadable import readable
 
@@ -112,8 +112,7 @@ def read_far_trans(
         tables["delivered_holdings"] = put(delivered_holdings.CONTRACT, parts)
     listed = find_file(source, ("restricted_list.csv", "restricted_list.csv.gz"))
     parts = [] if listed is None else [read_part(restricted.CONTRACT, listed, listed.name, into)]
-    said = (NO_RESTRICTED_LIST,) if listed is None else ()
-    tables["restricted"] = put(restricted.CONTRACT, parts, said)
+    tables["restricted"] = put(restricted.CONTRACT, parts)
     return tables
 
 

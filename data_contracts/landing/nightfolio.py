@@ -54,7 +54,6 @@ TABLES: Final[tuple[tuple[Contract, str, bool], ...]] = (
 SUFFIXES: Final = (".parquet", ".csv", ".csv.gz", "")  # of a table's name, "" a folder
 # What a simulated market's folder holds besides its tables; see ``simulate``.
 BESIDE: Final = frozenset({"market.json", "truth"})
-NO_RESTRICTED_LIST: Final = "the source has no restricted list: 0 rows"
 
 
 def read_nightfolio(
@@ -70,8 +69,8 @@ def read_nightfolio(
         parts = _parts(contract, source, name, needed, into)
         if parts is None and contract is not restricted.CONTRACT:
             continue
-        notes: tuple[str, ...] = () if parts is not None else (NO_RESTRICTED_LIST,)
-        found = parts or []
+        notes: tuple[str, ...] = ()
+        found = parts or []  # without a restricted list its contract says what that means
         if contract is customers.CONTRACT:
             found, notes = without_look_ahead(found, as_of, future_rows, time_zone=time_zone)
         if contract is assets.CONTRACT and unread:

@@ -33,6 +33,7 @@ GB0002634946,2021-06-29,5.25
 3,bob,US0378331005,buy,2021-06-28,500.0,5
 4,ann,US0378331005,sell,2021-06-29,406.0,4
 """,
+    "restricted.csv": "asset_id,list_kind,valid_from,valid_to\n",
 }
 
 

@@ -33,9 +33,9 @@ PINNED = {
     "markets": ("2", "c2d7d29b766295af"),
     "customers": ("3", "2fd94a62e666616a"),
     "prices": ("2", "e1584bd3259944a3"),
-    "transactions": ("4", "b04e39453d5059ad"),
+    "transactions": ("5", "f7b485f7e462e789"),
     "delivered_holdings": ("2", "cfbde348d4d32766"),
-    "restricted": ("2", "065858f1d7893ca1"),
+    "restricted": ("3", "be0c838ea8cd5b13"),
     "holdings": ("3", "a39737b020b0d198"),
     "recommendations": ("1", "e085e9d69e0eb482"),
 }

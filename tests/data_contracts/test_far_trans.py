@@ -95,7 +95,7 @@ def test_codes_are_spelt_in_one_way(far_trans: Path, tmp_path: Path) -> None:
     ]
     assert rows(tables["markets"], "market_id", "country", "trading_days") == [("XATH", "Greece", "Mon,Tue,Wed,Thu,Fri")]
     assert (tables["prices"].read, tables["prices"].withheld) == (1, 1)
-    assert tables["restricted"].notes == ("the source has no restricted list: 0 rows",)
+    assert (tables["restricted"].read, tables["restricted"].files) == (0, ())
     assert "delivered_holdings" not in tables
 
 
@@ -172,7 +172,7 @@ EXPECTED = {
             1076,
             {"asset_known": 1076, "customer_known": 4546, "holding_not_negative": 78, "units_residue": 1204},
         ),
-        "restricted": (0, 0, 0, {}),
+        "restricted": (0, 0, 0, {"table_delivered": 1}),
     },
     date(2021, 1, 31): {
         "assets": (796, 22, 28, {"asset_name_not_null": 23, "isin_check_digit": 2, "isin_country": 1, "key_conflict": 3}),
@@ -191,7 +191,7 @@ EXPECTED = {
             1076,
             {"asset_known": 1076, "customer_known": 5821, "holding_not_negative": 78, "units_residue": 1204},
         ),
-        "restricted": (0, 0, 0, {}),
+        "restricted": (0, 0, 0, {"table_delivered": 1}),
     },
 }
 

@@ -50,7 +50,7 @@ def test_missing_file(source: Path, tmp_path: Path) -> None:
     (source / "prices.csv").unlink()
     assert (
         f"prices: no file in {source} (looked for prices.parquet, prices.csv, prices.csv.gz, prices; "
-        "the folder holds assets.csv, customers.csv, transactions.csv)"
+        "the folder holds assets.csv, customers.csv, restricted.csv, transactions.csv)"
     ) in fault(source, tmp_path)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from data_contracts.checkpoint import check_landing
 from data_contracts.contract import CheckContext
+from data_contracts.errors import ContractBlocked
 from data_contracts.landing import read_landing
 from data_contracts.reconcile import differences
 from data_contracts.verdicts import TableVerdict
@@ -30,9 +32,9 @@ def test_differences_are_counted_named_and_listed(source: Path, tmp_path: Path, 
     (source / "holdings.csv").write_text(STATED, encoding="utf-8")
     verdict = stated(source, tmp_path, context)
     (rule,) = [rule for rule in verdict.rules if rule.rule_id == "reconciled_with_trades"]
-    assert (rule.outcome, rule.failed, rule.checked) == ("warn", 2, 4)
+    assert (rule.outcome, rule.failed, rule.checked) == ("warn", 2, 3)
     assert rule.message == (
-        "delivered_holdings: 2 pairs of customer and asset differ from the trades"
+        "delivered_holdings (holdings.csv): 2 pairs of customer and asset differ from the trades"
         " (largest: US0378331005, +5 shares, only derived)"
     )
     assert not any("ann" in text or "bob" in text for text in (rule.message, *rule.examples, *verdict.notes))
@@ -45,6 +47,16 @@ def test_differences_are_counted_named_and_listed(source: Path, tmp_path: Path, 
         ("bob", "US0378331005", 5.0, "only_derived"),
         ("ann", "GB0002634946", -2.0, "units_differ"),
     ]
+
+
+def test_holdings_of_other_books_stop_the_night(source: Path, tmp_path: Path, context: CheckContext) -> None:
+    """Two of three positions that both sides state contradict: more than half."""
+    (source / "holdings.csv").write_text(STATED.replace("ann,US0378331005,6", "ann,US0378331005,600"), encoding="utf-8")
+    with pytest.raises(ContractBlocked, match=r"\[reconciled_with_trades\]") as stop:
+        stated(source, tmp_path, context)
+    assert "3 pairs of customer and asset differ from the trades; of 2 that both sides state 100.0%, the limit is 50.0%" in str(
+        stop.value
+    )
 
 
 def test_holdings_that_are_the_sums_pass(source: Path, tmp_path: Path, context: CheckContext) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from data_contracts.checkpoint import CONTRACTS, check_table
 from data_contracts.contract import CheckContext
-from data_contracts.landing.landed import LandedTable
+from data_contracts.landing.landed import LandedTable, SourceFile
 
 D = date
 OLD, DAY, LATE = D(1889, 1, 1), D(2021, 6, 28), D(2021, 7, 3)
@@ -384,7 +384,8 @@ def landed_table(table: str, rows: list[dict[str, Any]], folder: Path) -> Landed
     ]
     path = folder / f"{table}.parquet"
     pl.DataFrame(full, schema=schema).write_parquet(path)
-    return LandedTable(table, path, len(rows), len(rows), 0, ())
+    files = (SourceFile(f"{table}.csv", "", 0, len(rows)),)
+    return LandedTable(table, path, len(rows), len(rows), 0, files)
 
 
 def test_every_contract_has_its_dirty_table() -> None:
@@ -402,7 +403,7 @@ def test_every_bad_row_is_found_by_its_rules(table: str, tmp_path: Path, known: 
     for rule in verdict.rules:
         if rule.failed and rule.rule_id in rules:
             assert rule.outcome != "pass"
-            assert rule.message.startswith(f"{table}: ")
+            assert rule.message.startswith(f"{table} ({table}.csv): ")
     quarantined = pl.read_parquet(tmp_path / "q.parquet")
     caught = {rule_id for ids in quarantined["rule_ids"].to_list() for rule_id in ids}
     assert caught == {rule_id for rule_id in expected if rules[rule_id].severity != "warn"}

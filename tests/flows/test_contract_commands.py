@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from data_contracts.errors import ConfigError, RunNotFound
 from data_contracts.releases import Release, append_releases, read_releases, releases_file
 from data_contracts.samples import SAMPLE_AS_OF, sample_tables, write_samples
 from flows.cli import app
+from flows.config import load_config
 from flows.ingest import context_of
-from flows.sections.contracts import ContractsConfig
 
 RUN = "2021-06-30-01"
 
@@ -84,11 +85,12 @@ def test_a_night_knows_the_last_publications_columns_and_the_homes_releases(tmp_
     published = tmp_path / "run"
     check(source, home, "--out", published)
     append_releases(releases_file(home), [Release("prices", "0" * 64, ("price_outlier",), "S", "r", "run", "f", 1, "t")])
-    context = context_of(ContractsConfig(), SAMPLE_AS_OF, home, published)
+    config = load_config("firm", source=source)
+    context = context_of(config, SAMPLE_AS_OF, home, published)
     assert context.previous_columns["prices"] == {"asset_id": "text", "date": "date", "close": "decimal"}
     assert context.previous_rows["prices"] == sample_tables()["prices"].height
     assert [release.by for release in context.releases] == ["S"]
-    assert context_of(ContractsConfig(), SAMPLE_AS_OF, tmp_path / "new", None).previous_columns == {}
+    assert context_of(config, SAMPLE_AS_OF, tmp_path / "new", None).previous_columns == {}
 
 
 def test_what_would_stop_the_night_exits_with_1(tmp_path: Path) -> None:
@@ -162,3 +164,50 @@ def test_the_reconciliation_is_listed_by_customer_and_asset(tmp_path: Path) -> N
     assert "units differ 1" in shown
     assert stated["customer_id"][0] in shown
     assert "999" in shown
+
+
+def test_a_check_compares_with_the_homes_last_publication_and_says_so(tmp_path: Path) -> None:
+    source, home = write_samples(tmp_path / "source", csv=True), tmp_path / "home"
+    first = check(source, home)
+    assert f"compared with no earlier delivery: {home} has no publication of this format" in first.stdout
+    published = home / "published" / RUN
+    check(source, home, "--out", published)
+    manifest = {"as_of": str(SAMPLE_AS_OF), "config": {"source": {"format": "nightfolio"}}}
+    (published / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    closes = pl.read_csv(source / "prices.csv")
+    closes.head(closes.height // 3).drop("close").with_columns(close=1.0, volume=1).write_csv(source / "prices.csv")
+    again = check(source, home)
+    assert f"compared with the publication {RUN}" in again.stdout
+    assert again.exit_code == 1
+    assert "[volume_change]" in again.stdout
+    assert "schema_new_column" in again.stdout
+    alone = check(source, home, "--against", "none")
+    assert "compared with no earlier delivery: as told" in alone.stdout
+    assert "volume_change" not in alone.stdout
+    assert isinstance(check(source, home, "--against", "2021-06-30-07").exception, RunNotFound)
+    # A publication of a later day, or of a source of another format, is none to compare with.
+    for other in ({"as_of": "2021-07-01"}, {"config": {"source": {"format": "far_trans"}}}):
+        (published / "manifest.json").write_text(json.dumps(manifest | other), encoding="utf-8")
+        assert "compared with no earlier delivery" in check(source, home).stdout
+
+
+def test_an_unknown_rule_or_table_of_the_quarantine_is_named(tmp_path: Path) -> None:
+    (source, _), home = spoilt(tmp_path / "source"), tmp_path / "home"
+    check(source, home, "--out", home / "failed" / RUN)
+    show = ("quarantine", "show", "--home", home, "--run", RUN)
+
+    def refused(*more: str) -> ConfigError:
+        error = nightfolio(*show, *more).exception
+        assert isinstance(error, ConfigError)
+        return error
+
+    typo = refused("--rule", "price_outlyer")
+    assert typo.message == "no rule that sets rows aside is 'price_outlyer'"
+    assert "price_outlier" in typo.remedy
+    assert refused("--table", "customers", "--rule", "price_outlier").message.startswith("no rule of customers")
+    assert "price_stale" not in refused("--table", "prices", "--rule", "price_stale").remedy, (
+        "a rule that warns sets nothing aside"
+    )
+    assert refused("--table", "closes").message == f"run {RUN} checked no table called 'closes'"
+    assert refused("--repairs", "--rule", "price_outlier").message == "no repair that changes values is 'price_outlier'"
+    assert "no row was set aside by close_above_0" in nightfolio(*show, "--rule", "close_above_0").stdout
