@@ -155,6 +155,7 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
         notes=(*landed.notes, *released.notes),
         contract_sha256=contract.sha256,
         source_columns=landed.columns,
+        releases=released.records,
     )
 
 

@@ -28,15 +28,26 @@ class Released:
         return sum(rule_id in release.rule_ids for release in self.releases.values())
 
     @property
+    def records(self) -> tuple[int, ...]:
+        """The records of the releases that let a row pass."""
+        return tuple(sorted({release.record for release in self.releases.values()}))
+
+    @property
     def notes(self) -> tuple[str, ...]:
-        """Who let how many rows pass which rules, and why."""
-        counted: dict[tuple[str, str, tuple[str, ...]], int] = {}
+        """Who let how many rows pass which rules, why, and by which records."""
+        cases: dict[tuple[str, str, tuple[str, ...]], list[int]] = {}
         for release in self.releases.values():
-            case = (release.by, release.reason, release.rule_ids)
-            counted[case] = counted.get(case, 0) + 1
+            cases.setdefault((release.by, release.reason, release.rule_ids), []).append(release.record)
         return tuple(
-            f"released by {by}: {reason} ({rows(number)}, {', '.join(rules)})" for (by, reason, rules), number in counted.items()
+            f"released by {by}: {reason} ({rows(len(records))}, {', '.join(rules)}; {_named(records)})"
+            for (by, reason, rules), records in cases.items()
         )
+
+
+def _named(records: list[int]) -> str:
+    listed = [str(number) for number in sorted(set(records))]
+    shown = ", ".join(listed[:6]) + (f" and {len(listed) - 6} more" if len(listed) > 6 else "")
+    return f"record {shown}" if len(listed) == 1 else f"records {shown}"
 
 
 def released_rows(table: FlaggedTable, counts: TableCounts, releases: tuple[Release, ...]) -> Released:

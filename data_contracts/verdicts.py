@@ -41,7 +41,8 @@ class RuleVerdict:
 class TableVerdict:
     """One table: read = accepted + quarantined, landed = read + withheld.
 
-    ``contract_sha256``: hash of what the contract says. ``source_columns``: name and kind of every column of the source,
+    ``contract_sha256``: hash of what the contract says. ``releases``: numbers of the records by which a steward let a row of
+    it pass. ``source_columns``: name and kind of every column of the source,
     to be compared with the next delivery.
     """
 
@@ -56,6 +57,7 @@ class TableVerdict:
     notes: tuple[str, ...] = ()
     contract_sha256: str = ""
     source_columns: Mapping[str, str] = field(default_factory=dict)
+    releases: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.read != self.accepted + self.quarantined:
@@ -89,8 +91,9 @@ def read_verdicts(path: Path) -> list[TableVerdict]:
 
     return [
         TableVerdict(
-            **{name: value for name, value in entry.items() if name not in ("outcome", "rules", "notes")},
+            **{name: value for name, value in entry.items() if name not in ("outcome", "rules", "notes", "releases")},
             rules=tuple(rule(one) for one in entry["rules"]),
+            releases=tuple(entry.get("releases", ())),
             notes=tuple(entry["notes"]),
         )
         for entry in json.loads(path.read_text(encoding="utf-8"))

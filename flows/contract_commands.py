@@ -76,6 +76,7 @@ def check(
     from data_contracts.landing import read_landing
     from flows.config import load_config, parse_setting
     from flows.ingest import context_of
+    from flows.records.releases import releases_in_force
 
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(
@@ -95,7 +96,7 @@ def check(
         blocked: ContractBlocked | None = None
         found: list[TableVerdict] = []
         try:
-            check_landing(landed, folder, context_of(config, night, home, previous), told=found.extend)
+            check_landing(landed, folder, context_of(config, night, releases_in_force(home), previous), told=found.extend)
         except ContractBlocked as error:
             blocked = error
     console.print(f"{source_format} {source} as of {night}", soft_wrap=True)

@@ -14,7 +14,7 @@ from data_contracts.columns import CAPACITIES
 from data_contracts.errors import ContractBlocked, LandingError, StorageError
 from data_contracts.holdings import derive_holdings
 from data_contracts.landing import LandedTable, SourceFile, read_landing
-from data_contracts.releases import read_releases, releases_file
+from data_contracts.releases import Release
 from data_contracts.simulate import MarketSettings, simulate_market
 from data_contracts.storage import write_parquet
 from flows.config import RunConfig
@@ -82,7 +82,7 @@ def check_contracts(night: Night, landed: Path) -> Path:
 
     Raises ContractBlocked where a rule stops the night; what was found is on disk by then.
     """
-    context = context_of(night.config, night.as_of, night.home, night.previous())
+    context = context_of(night.config, night.as_of, night.releases, night.previous())
     try:
         verdicts = check_landing(landed_tables(landed), night.folder, context)
     except ContractBlocked:
@@ -101,7 +101,7 @@ def check_contracts(night: Night, landed: Path) -> Path:
     return snapshot
 
 
-def context_of(config: RunConfig, as_of: date, home: Path, previous: Path | None) -> CheckContext:
+def context_of(config: RunConfig, as_of: date, releases: tuple[Release, ...], previous: Path | None) -> CheckContext:
     """What the contracts are asked with: the settings, the last publication's tables, and what stewards released."""
     limits = config.contracts
     last = [] if previous is None else json.loads((previous / "contracts" / "verdicts.json").read_text(encoding="utf-8"))
@@ -116,7 +116,7 @@ def context_of(config: RunConfig, as_of: date, home: Path, previous: Path | None
         trade_price_tolerance=limits.trade_price_tolerance,
         amount_tolerance=limits.amount_tolerance,
         previous_columns={verdict["table"]: verdict.get("source_columns", {}) for verdict in last},
-        releases=read_releases(releases_file(home)),
+        releases=releases,
         previous_tables=_accepted_tables(previous),
         capacity_bands=_capacity_bands(config.suitability),
     )

@@ -51,7 +51,7 @@ def made_verdicts(run: Path) -> list[dict[str, Any]]:
 def _check(night: Night, table: str, path: Path) -> TableVerdict:
     snapshot, told = night.folder / "snapshot", night.folder / PATH
     references = {name: snapshot / f"{name}.parquet" for name in _REFERENCES if (snapshot / f"{name}.parquet").exists()}
-    context = context_of(night.config, night.as_of, night.home, None)
+    context = context_of(night.config, night.as_of, (), None)
     context = replace(context, references=references, run_id=night.run_id)
     verdict = check_made(table, path, night.folder / "contracts" / f"{table}.gx.json", context)
     before = [one for one in read_verdicts(told) if one.table != table] if told.exists() else []

@@ -13,9 +13,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from data_contracts.errors import NightfolioError
+from data_contracts.releases import Release
 from flows.config import RunConfig
 from flows.lineage import lineage
 from flows.records.publication import finish_interrupted
+from flows.records.releases import releases_in_force
 from flows.resume import remember, reopen
 from flows.run_store import RunStore, as_storage_error
 
@@ -33,6 +35,7 @@ class Night:
     home: Path
     started_at: datetime
     resumed: bool = False  # goes on with what a killed or stopped run left: models continue from their checkpoints
+    replayed_releases: tuple[Release, ...] | None = None  # of a replay: those that the run used; else the home's count
 
     @property
     def work(self) -> Path:
@@ -48,6 +51,11 @@ class Night:
     @property
     def store(self) -> RunStore:
         return RunStore(self.home)
+
+    @property
+    def releases(self) -> tuple[Release, ...]:
+        """What stewards released from quarantine and holds tonight. Raises StorageError where the records are not whole."""
+        return releases_in_force(self.home) if self.replayed_releases is None else self.replayed_releases
 
     def previous(self) -> Path | None:
         """The newest published run that this one continues: same preset and source, as_of not later than this one's.

@@ -1,7 +1,8 @@
-"""``nightfolio quarantine …``: read what was set aside or repaired, and release rows with a name and a reason."""
+"""``nightfolio quarantine …``: read what was set aside or repaired, release rows with a name and a reason, and take it back."""
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,21 +14,24 @@ from rich.markup import escape
 
 from data_contracts import columns as c
 from data_contracts.errors import ConfigError, RunNotFound
-from data_contracts.releases import Release, append_releases, content_hash, now, releases_file
+from data_contracts.releases import Release, content_hash
 from data_contracts.verdicts import read_verdicts
+from flows.records import releases as recording
+from flows.records.chain import Chain
 from flows.run_store import RunStore
 
-quarantine = typer.Typer(name="quarantine", help="Rows that were set aside: read them, release them.", no_args_is_help=True)
+quarantine = typer.Typer(name="quarantine", help="Rows that were set aside: read, release, withdraw.", no_args_is_help=True)
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
-Home = Annotated[Path, typer.Option(envvar="NIGHTFOLIO_HOME", help="Where runs are found and releases are kept.")]
+Home = Annotated[Path, typer.Option(envvar="NIGHTFOLIO_HOME", help="Where runs are found and releases are recorded.")]
 Run = Annotated[str | None, typer.Option("--run", help="Run id, a failed one too; by default the newest published one.")]
+_RUNS_SHOWN = 5
 _PROVENANCE = (c.RULE_IDS, c.REASONS, c.SOURCE_FILE, c.SOURCE_ROW, c.RAW)
 
 
 @quarantine.callback()
 def _quarantine() -> None:
-    """Rows that were set aside: read them, release them."""
+    """Rows that were set aside: read, release, withdraw."""
 
 
 @quarantine.command()
@@ -69,22 +73,57 @@ def release(
 ) -> None:
     """Let rows pass the rules they broke, from the next run on, as long as neither the row nor its rules change."""
     folder = RunStore(home, write=False).find(run)
-    found = released_rows(folder, table, rows, by, reason)
-    path = releases_file(RunStore(home).home)
-    append_releases(path, found)
-    for one in found:
+    for one in recording.release(RunStore(home), released_rows(folder, table, rows, reason), by, reason):
+        said = f"released {one.file}:{one.row} of {table} from {', '.join(one.rule_ids)} by {one.by}: {one.reason}"
+        console.print(escape(f"{said} (release {one.record})"), soft_wrap=True)
+    console.print("recorded; the next run accepts what is released, until `nightfolio quarantine withdraw`", soft_wrap=True)
+
+
+@quarantine.command()
+def releases(
+    withdrawn: Annotated[bool, typer.Option("--withdrawn", help="Those that were withdrawn, too.")] = False,
+    home: Home = Path("nightfolio_home"),
+) -> None:
+    """List the releases in force: row, rules, by whom, when and why, and which runs used each."""
+    store = RunStore(home, write=False)
+    known = recording.standings(Chain(store.home).links())
+    chosen = [one for one in known.values() if withdrawn or one.withdrawn is None]
+    used = recording.runs_by_release(store)
+    for one in chosen:
+        release, gone = one.release, one.withdrawn
+        row = f"{release.table} {release.file}:{release.row} of run {release.run}"
+        console.print(escape(f"release {release.record}  {row}  [{', '.join(release.rule_ids)}]"), soft_wrap=True)
+        console.print(escape(f"    by {release.by}, {release.released_at}: {release.reason}"), soft_wrap=True)
+        runs = used.get(release.record, [])
+        earlier = f" and {len(runs) - _RUNS_SHOWN} before them" if len(runs) > _RUNS_SHOWN else ""
         console.print(
-            escape(f"released {one.file}:{one.row} of {table} from {', '.join(one.rule_ids)} by {one.by}: {one.reason}")
+            f"    used by {', '.join(runs[-_RUNS_SHOWN:])}{earlier}" if runs else "    used by no run yet", soft_wrap=True
         )
-    console.print(f"kept in {path}; the next run accepts these rows", soft_wrap=True)
+        if gone is not None:
+            console.print(escape(f"    withdrawn by {gone.by}, {gone.at}: {gone.reason}"), soft_wrap=True)
+    if not chosen:
+        console.print("no release is in force")
 
 
-def released_rows(folder: Path, table: str, rows: str, by: str, reason: str) -> list[Release]:
-    """The releases of the named rows of a run. Raises ConfigError where a row is not there or its rules do not allow it."""
+@quarantine.command()
+def withdraw(
+    release: Annotated[list[int], typer.Argument(help="Numbers of releases; `nightfolio quarantine releases` lists them.")],
+    by: Annotated[str, typer.Option(help="Who decides.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+    home: Home = Path("nightfolio_home"),
+) -> None:
+    """Take releases back: from the next run on their rows are set aside again. What was published stays as it is."""
+    for one in recording.withdraw(RunStore(home), release, by, reason):
+        console.print(escape(f"withdrew release {one.record}: {one.file}:{one.row} of {one.table}"), soft_wrap=True)
+
+
+def released_rows(folder: Path, table: str, rows: str, reason: str) -> list[Release]:
+    """The named rows of a run, to be released.
+
+    Raises ConfigError where a row is not there, its rules do not allow it, or the reason, which pages show, names whose it is.
+    """
     from data_contracts.checkpoint import CONTRACTS
 
-    if not by.strip() or not reason.strip():
-        raise ConfigError("a release needs a name and a reason", remedy="say who answers for it with --by and why with --reason")
     ((_, quarantined),) = _tables(folder, table, "")
     contract = CONTRACTS[table]
     rules = {rule.rule_id: rule for rule in contract.rules}
@@ -106,17 +145,22 @@ def released_rows(folder: Path, table: str, rows: str, by: str, reason: str) -> 
                 f"{place.strip()} of {table} broke {', '.join(firm)}, which nobody may release: later steps rely on it",
                 remedy=f"correct it at the source: {rules[firm[0]].remedy}",
             )
+        if any(_names(reason, row[name]) for name in c.IDENTIFYING if row.get(name)):
+            raise ConfigError(
+                f"the reason names the customer or the transaction of {place.strip()}",
+                remedy="leave identifiers out of it: it stands on the pages of every run that uses the release",
+            )
         found.append(
             Release(
                 table=table,
                 content_sha256=content_hash(row, contract.schema),
                 rule_ids=tuple(sorted(row[c.RULE_IDS])),
-                by=by.strip(),
-                reason=reason.strip(),
+                by="",
+                reason="",
                 run=folder.name,
                 file=row[c.SOURCE_FILE],
                 row=row[c.SOURCE_ROW],
-                released_at=now(),
+                released_at="",
             )
         )
     return found
@@ -140,6 +184,11 @@ def _require_known(folder: Path, table: str | None, rule: str | None, repairs: b
             f"no {'repair' if repairs else 'rule'}{where} that {'changes values' if repairs else 'sets rows aside'} is {rule!r}",
             remedy=f"name one of {', '.join(sorted(asked)) or 'another table: it has none'}",
         )
+
+
+def _names(text: str, value: object) -> bool:
+    """Whether the value stands in the text as a word of its own."""
+    return re.search(rf"(?<!\w){re.escape(str(value))}(?!\w)", text) is not None
 
 
 def _tables(folder: Path, table: str | None, prefix: str) -> list[tuple[str, pl.DataFrame]]:

@@ -12,20 +12,22 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from data_contracts.errors import ConfigError, RunNotFound, StorageError
-from data_contracts.releases import append_releases, read_releases, releases_file
+from data_contracts.releases import Release
 from flows import tasks
 from flows.artifact import Artifact, file_sha256
 from flows.config import RunConfig
 from flows.evaluate_again import stored_config
 from flows.ingest import landed_tables
+from flows.json_files import read_json_if
 from flows.night import Night
 from flows.publish import code_version, machine, package_versions
+from flows.records import releases
 from flows.records.chain import Chain
 from flows.records.check import check_run
 from flows.records.standing import standings
@@ -82,8 +84,9 @@ def replay(store: RunStore, run_id: str | None, source: Path | None = None) -> R
         scratch = Path(place)
         home = RunStore(scratch / "home").home
         if source is not None or config.source.format == "simulated":
-            night = _night(run.name, scratch / "landing", as_of, _reading(config, source), home)
-            released_by(store.home, home, datetime.fromisoformat(manifest["started_at"]))
+            used, missing = used_releases(store.home, run)
+            night = replace(_night(run.name, scratch / "landing", as_of, _reading(config, source), home), replayed_releases=used)
+            warnings += missing
             found, more = _from_landing(night, run, manifest)
             files, warnings = files + found, warnings + more
         night = _night(run.name, scratch / "run", as_of, config, home)
@@ -94,11 +97,13 @@ def replay(store: RunStore, run_id: str | None, source: Path | None = None) -> R
     return Replay(run.name, start, tuple(files), tuple(warnings), time.perf_counter() - started)
 
 
-def released_by(home: Path, scratch: Path, started_at: datetime) -> None:
-    """Copies to ``scratch`` what stewards had released from quarantine when the run was started, and nothing later."""
-    then = [one for one in read_releases(releases_file(home)) if datetime.fromisoformat(one.released_at) <= started_at]
-    if then:
-        append_releases(releases_file(scratch), then)
+def used_releases(home: Path, run: Path) -> tuple[tuple[Release, ...], list[str]]:
+    """The releases by which the run let quarantined rows pass, whatever was withdrawn since; and what is not known of them."""
+    verdicts = read_json_if(run / "contracts" / "verdicts.json") or []
+    numbers = sorted({number for verdict in verdicts for number in verdict.get("releases", ())})
+    known = releases.standings(Chain(home).links())
+    missing = [f"no record speaks of release {number}, which the run used" for number in numbers if number not in known]
+    return tuple(known[number].release for number in numbers if number in known), missing
 
 
 def differences(manifest: dict[str, Any]) -> list[str]:

@@ -20,9 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from data_contracts.errors import RunNotFound
+from data_contracts.releases import Release
 from flows.artifact import file_sha256
-from flows.bench.tamper_attempts import ATTEMPTS, CSV, PARQUET, Attempt, Target
+from flows.bench.tamper_attempts import ATTEMPTS
+from flows.bench.tamper_target import CSV, PARQUET, Attempt, Target
 from flows.keys import make_key, read_key
+from flows.records import releases
 from flows.records.chain import KEY_VARIABLE, Chain
 from flows.records.publication import approve, reject, settle
 from flows.records.verify import verify
@@ -53,7 +56,10 @@ def key_at(path: Path) -> Iterator[None]:
 
 
 def small_home(home: Path) -> None:
-    """A home with small runs of every state: seven runs, nine records. Their files hold no recommendations."""
+    """A home with small runs of every state, two releases and a withdrawal: seven runs, twelve records.
+
+    Their files hold no recommendations.
+    """
     store = RunStore(home)
     for run_id, publish in (
         ("2024-06-25-01", "now"),
@@ -74,6 +80,10 @@ def small_home(home: Path) -> None:
         if run_id in ("2024-06-27-01", "2024-06-28-01"):
             decide = approve if run_id == "2024-06-27-01" else reject
             decide(store, run_id, "A. Person", "looked at it")
+        if run_id == "2024-06-29-01":
+            rows = [Release("prices", digit * 64, ("price_outlier",), "", "", run_id, "prices.csv", 17, "") for digit in "01"]
+            _, second = releases.release(store, rows, "A. Steward", "an auction")
+            releases.withdraw(store, [second.record], "A. Steward", "it was none")
 
 
 def small_manifest(run: Path) -> dict[str, Any]:

@@ -165,6 +165,15 @@ def _check_detail(record: Record) -> None:
         raise ValueError("a retired run's removed files are no list of paths and hashes")
     if supersedes is not None and not isinstance(supersedes, str):
         raise ValueError("what is superseded is no run id")
+    if record.kind == "released":
+        told = record.detail
+        texts, rule_ids = [told.get(name) for name in ("table", "content_sha256", "file")], told.get("rule_ids")
+        if not (all(isinstance(text, str) for text in texts) and type(told.get("row")) is int):
+            raise ValueError("a release does not say which row it lets pass")
+        if not (isinstance(rule_ids, list) and rule_ids and all(isinstance(one, str) for one in rule_ids)):
+            raise ValueError("a release does not say which rules it lets a row pass")
+    if record.kind == "withdrawn" and type(record.detail.get("release")) is not int:
+        raise ValueError("a withdrawal does not say which release it takes back")
 
 
 def _faults_of(where: str, record: Record, number: int, content: bytes, before: str | None, key: bytes | None) -> Iterator[Fault]:

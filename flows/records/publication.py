@@ -46,7 +46,7 @@ def settle(store: RunStore, staged: Path, manifest: dict[str, Any]) -> Path:
     """
     kind, checks, warnings = _gated(staged)
     with Chain(store.home).appending() as chain:
-        _finish(store, chain)
+        finish(store, chain)
         content = json.dumps(manifest | links_back(chain), indent=2)
         (staged / MANIFEST).write_text(content, encoding="utf-8")
         sha256 = file_sha256(staged / MANIFEST)
@@ -56,7 +56,7 @@ def settle(store: RunStore, staged: Path, manifest: dict[str, Any]) -> Path:
             detail = _publication(store, chain, manifest)
         reason = correction.get("reason", "")
         link = chain.append(kind, staged.name, sha256, by=correction.get("by") or account(), reason=reason, detail=detail)
-        _finish(store, chain, just_recorded=True)
+        finish(store, chain, just_recorded=True)
     _tell(store, link, checks)
     return store.home / _PLACE[kind] / staged.name
 
@@ -74,7 +74,7 @@ def approve(store: RunStore, run_id: str, by: str, reason: str) -> Path:
     """Publishes a held run. Raises DecisionRefused where it does not wait for a decision, or is not as it was made."""
     by, reason = in_words(by, "--by"), in_words(reason, "--reason")
     with Chain(store.home).appending() as chain:
-        _finish(store, chain)
+        finish(store, chain)
         run = _waiting(store, chain, run_id)
         folder = store.home / "held" / run_id
         faults = check_run(folder, run.manifest_sha256).faults
@@ -93,7 +93,7 @@ def approve(store: RunStore, run_id: str, by: str, reason: str) -> Path:
             )
         detail = _publication(store, chain, manifest)
         link = chain.append("approved", run_id, run.manifest_sha256, by=by, reason=reason, detail=detail)
-        _finish(store, chain, just_recorded=True)
+        finish(store, chain, just_recorded=True)
     _tell(store, link, [])
     return store.home / "published" / run_id
 
@@ -102,7 +102,7 @@ def reject(store: RunStore, run_id: str, by: str, reason: str) -> Path:
     """Records that a held run is not to be published; it stays in ``held/``. Raises DecisionRefused as :func:`approve`."""
     by, reason = in_words(by, "--by"), in_words(reason, "--reason")
     with Chain(store.home).appending() as chain:
-        _finish(store, chain)
+        finish(store, chain)
         run = _waiting(store, chain, run_id)
         chain.append("rejected", run_id, run.manifest_sha256, by=by, reason=reason, detail={})
     return store.home / "held" / run_id
@@ -137,10 +137,10 @@ def finish_interrupted(store: RunStore) -> None:
     chain = Chain(store.home)
     if chain.folder.is_dir():
         with chain.appending() as writer:
-            _finish(store, writer)
+            finish(store, writer)
 
 
-def _finish(store: RunStore, chain: Appender, *, just_recorded: bool = False) -> None:
+def finish(store: RunStore, chain: Appender, *, just_recorded: bool = False) -> None:
     """Does what the newest record says, where it is not done yet: the move, CURRENT, or the removal of retired files."""
     if not chain.links:
         return

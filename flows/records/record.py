@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from data_contracts.errors import ConfigError
 
-Kind = Literal["published", "held", "blocked", "approved", "rejected", "retired"]
+Kind = Literal["published", "held", "blocked", "approved", "rejected", "retired", "released", "withdrawn"]
 GENESIS = "0" * 64
 """What the first record holds in place of the hash of the one before it."""
 _LONGEST = 2000
@@ -27,7 +27,8 @@ class Record(BaseModel):
     ``detail`` by kind: published and approved hold ``previous_publication`` (run and manifest hash, or null), ``current``
     (whether CURRENT was pointed at the run) and ``supersedes`` (the run of the same day that this one corrects, or null);
     held holds ``checks`` (names of those that did not pass); blocked ``checks`` (those that block) and ``warnings`` (the
-    others that did not pass); retired holds ``removed`` (path, bytes, SHA-256).
+    others that did not pass); retired holds ``removed`` (path, bytes, SHA-256); released holds ``table, content_sha256,
+    rule_ids, file, row`` of a row of the run's quarantine; withdrawn ``release`` (the number of the record that released it).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

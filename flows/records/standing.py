@@ -44,6 +44,8 @@ def standings(links: Iterable[Link]) -> tuple[dict[str, Standing], list[tuple[Re
     odd: list[tuple[Record, str]] = []
     for link in links:
         record = link.record
+        if record.kind in ("released", "withdrawn"):
+            continue  # of rows of the run's quarantine, not of the run: see flows.records.releases
         run = runs.get(record.run_id)
         if record.kind in _FIRST:
             if run is not None or record.manifest_sha256 is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from data_contracts.errors import RunNotFound
 from flows.keys import others_may_read, read_key
+from flows.records import releases
 from flows.records.chain import Chain, head_of
 from flows.records.check import check_run
 from flows.records.publication import recorded_elsewhere
@@ -56,6 +57,7 @@ def verify(
         key = None if without_key else read_key(chain.key_file)
         links, faults = chain.inspect(key, signed=not without_key)
         runs, odd = standings(links)
+        odd += releases.out_of_place(links)
         faults += [Fault(f"records/{record.number:06d}.json", what) for record, what in odd]
         faults += _places(home, runs, links)
         faults += _current(home, links)

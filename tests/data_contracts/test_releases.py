@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -11,9 +10,8 @@ import pytest
 
 from data_contracts.checkpoint import CONTRACTS, check_landing
 from data_contracts.contract import CheckContext
-from data_contracts.errors import StorageError
 from data_contracts.landing import read_landing
-from data_contracts.releases import Release, append_releases, content_hash, read_releases, releases_file
+from data_contracts.releases import Release, content_hash
 from data_contracts.verdicts import TableVerdict
 
 OUTLIER = (("2021-06-24", 100.0), ("2021-06-25", 900.0), ("2021-06-28", 101.0))
@@ -48,6 +46,7 @@ def release_of(run: Path, **changes: object) -> Release:
         file=row["_source_file"],
         row=row["_source_row"],
         released_at="2021-07-01T08:00:00+00:00",
+        record=12,
     )
     return replace(said, **changes)  # type: ignore[arg-type]
 
@@ -65,7 +64,8 @@ def test_the_next_check_accepts_the_row_and_says_who_let_it_pass(
 ) -> None:
     verdict = night(source, tmp_path / "next", context, released)["prices"]
     assert (verdict.read, verdict.accepted, verdict.quarantined) == (3, 3, 0)
-    assert "released by M. Steward: the exchange confirmed the auction (1 row, price_outlier)" in verdict.notes
+    assert "released by M. Steward: the exchange confirmed the auction (1 row, price_outlier; record 12)" in verdict.notes
+    assert verdict.releases == (12,)
     (rule,) = [rule for rule in verdict.rules if rule.rule_id == "price_outlier"]
     assert (rule.outcome, rule.failed, rule.released) == ("pass", 1, 1)
     assert "1 of them released" in rule.message
@@ -111,7 +111,7 @@ def test_a_row_that_breaks_a_rule_more_stays_set_aside(
 
 
 def test_a_rule_that_nobody_may_release_is_not_released(source: Path, tmp_path: Path, context: CheckContext) -> None:
-    """Even a line written into the file by hand lets no row pass a rule that later steps rely on."""
+    """Whatever release is given, no row passes a rule that later steps rely on."""
     priced(source, ("2021-06-28", 100.0), ("2021-06-29", -5.0))
     night(source, tmp_path / "first", context)
     forged = release_of(tmp_path / "first")
@@ -128,33 +128,6 @@ def test_only_rules_of_judgement_may_be_released() -> None:
         ("prices", "price_outlier"),
         ("transactions", "amount_is_units_times_price"),
     }
-
-
-def test_releases_are_only_appended_and_a_damaged_file_is_refused(tmp_path: Path, released: Release) -> None:
-    path = releases_file(tmp_path / "home")
-    assert read_releases(path) == ()
-    append_releases(path, [released])
-    again = replace(released, by="B. Second")
-    append_releases(path, [again])
-    assert read_releases(path) == (released, again)
-    path.write_text(path.read_text(encoding="utf-8") + '{"table": "prices"}\n', encoding="utf-8")
-    with pytest.raises(StorageError, match=r"releases\.jsonl: line 3 is no release"):
-        read_releases(path)
-
-
-def test_a_reason_may_hold_any_line_break(tmp_path: Path, released: Release) -> None:
-    path = releases_file(tmp_path / "home")
-    assert read_releases(path) == ()
-    odd = [
-        replace(released, reason=f"so says{mark}the exchange in Zürich") for mark in ("\u2028", "\u2029", "\x85", "\x0c", "\r\n")
-    ]
-    append_releases(path, odd)
-    assert read_releases(path) == tuple(odd)
-    # As an earlier version wrote them.
-    path.write_text("".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in odd), encoding="utf-8")
-    assert read_releases(path) == tuple(odd)
-    path.write_text("", encoding="utf-8")
-    assert read_releases(path) == ()
 
 
 def test_a_column_that_a_source_does_not_fill_changes_no_hash() -> None:

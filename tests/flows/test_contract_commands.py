@@ -12,11 +12,12 @@ from typer.testing import CliRunner, Result
 
 from data_contracts.checkpoint import CONTRACTS
 from data_contracts.errors import ConfigError, RunNotFound
-from data_contracts.releases import Release, append_releases, read_releases, releases_file
+from data_contracts.releases import Release
 from data_contracts.samples import SAMPLE_AS_OF, sample_tables, write_samples
 from flows.cli import app
 from flows.config import load_config
 from flows.ingest import context_of
+from flows.records.releases import releases_in_force
 
 RUN = "2021-06-30-01"
 
@@ -54,7 +55,7 @@ def test_a_row_is_shown_released_and_then_accepted(tmp_path: Path) -> None:
     release = ("quarantine", "release", "--home", home, "--run", RUN, "--table", "prices", "--rows", place)
     done = nightfolio(*release, "--by", "M. Steward", "--reason", "an auction")
     assert done.exit_code == 0, done.output
-    (kept,) = read_releases(releases_file(home))
+    (kept,) = releases_in_force(home)
     assert (kept.by, kept.reason, kept.rule_ids, f"{kept.file}:{kept.row}") == (
         "M. Steward",
         "an auction",
@@ -62,7 +63,7 @@ def test_a_row_is_shown_released_and_then_accepted(tmp_path: Path) -> None:
         place,
     )
     again = check(source, home)
-    assert "released by M. Steward: an auction (1 row, price_outlier)" in again.stdout
+    assert "released by M. Steward: an auction (1 row, price_outlier; record 1)" in again.stdout
     # Another home knows nothing of it.
     assert "released by" not in check(source, tmp_path / "other").stdout
 
@@ -80,17 +81,17 @@ def test_what_an_earlier_check_kept_is_not_written_over(tmp_path: Path) -> None:
     assert sorted(out.rglob("*")) == kept
 
 
-def test_a_night_knows_the_last_publications_columns_and_the_homes_releases(tmp_path: Path) -> None:
+def test_a_night_knows_the_last_publications_columns_and_the_releases(tmp_path: Path) -> None:
     (source, _), home = spoilt(tmp_path / "source"), tmp_path / "home"
     published = tmp_path / "run"
     check(source, home, "--out", published)
-    append_releases(releases_file(home), [Release("prices", "0" * 64, ("price_outlier",), "S", "r", "run", "f", 1, "t")])
+    given = (Release("prices", "0" * 64, ("price_outlier",), "S", "r", "run", "f", 1, "t"),)
     config = load_config("firm", source=source)
-    context = context_of(config, SAMPLE_AS_OF, home, published)
+    context = context_of(config, SAMPLE_AS_OF, given, published)
     assert context.previous_columns["prices"] == {"asset_id": "text", "date": "date", "close": "decimal"}
     assert context.previous_rows["prices"] == sample_tables()["prices"].height
-    assert [release.by for release in context.releases] == ["S"]
-    assert context_of(config, SAMPLE_AS_OF, tmp_path / "new", None).previous_columns == {}
+    assert context.releases == given
+    assert context_of(config, SAMPLE_AS_OF, (), None).previous_columns == {}
 
 
 def test_what_would_stop_the_night_exits_with_1(tmp_path: Path) -> None:
@@ -115,12 +116,12 @@ def test_a_release_is_refused_without_a_reason_without_the_row_and_for_a_firm_ru
         assert isinstance(error, ConfigError)
         return error.message
 
-    assert refused("--rows", place, "--reason", " ") == "a release needs a name and a reason"
+    assert refused("--rows", place, "--reason", " ") == "--reason is empty"
     assert refused("--rows", "prices.csv:99999", "--reason", "r") == "no quarantined rows of prices are at 'prices.csv:99999'"
     last = pl.read_csv(source / "prices.csv").height
     assert "which nobody may release: later steps rely on it" in refused("--rows", f"prices.csv:{last}", "--reason", "r")
     assert "which nobody may release" in refused("--rows", f"{place},prices.csv:{last}", "--reason", "r")
-    assert read_releases(releases_file(home)) == (), "all rows or none"
+    assert releases_in_force(home) == (), "all rows or none"
 
 
 def test_repairs_are_shown(tmp_path: Path) -> None:

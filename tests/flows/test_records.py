@@ -15,7 +15,8 @@ import pytest
 
 from data_contracts.errors import ConfigError, DecisionRefused, RunNotFound, StorageError
 from flows.bench.tamper import attack, key_at, small_home, small_manifest
-from flows.bench.tamper_attempts import ATTEMPTS, Attempt, edit
+from flows.bench.tamper_attempts import ATTEMPTS
+from flows.bench.tamper_target import Attempt, edit
 from flows.records.chain import Chain
 from flows.records.publication import approve, finish_interrupted, note_correction, reject, settle
 from flows.records.record import GENESIS
@@ -71,10 +72,10 @@ def test_a_run_that_passed_no_gate_is_not_published(empty: RunStore) -> None:
 def test_a_whole_home_is_found_whole(store: RunStore) -> None:
     found = verify(store)
     assert found.faults == found.notes == ()
-    assert (found.records, found.runs) == (9, 7)
+    assert (found.records, found.runs) == (12, 7)
     assert found.files == 7 * 5
     assert found.bytes == sum(path.stat().st_size for path in store.home.glob("[ph]*/2*/**/*") if path.is_file())
-    assert found.head.number == 9
+    assert found.head.number == 12
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.name)
@@ -97,7 +98,7 @@ def test_each_record_holds_the_hash_of_the_one_before_and_each_manifest_the_publ
         ("held", "2024-06-27-02"),
     ]
     last = json.loads((store.home / "published" / "2024-06-29-02" / "manifest.json").read_text())
-    assert last["records"] == {"number": 8, "head": links[7].sha256}
+    assert last["records"] == {"number": 11, "head": links[10].sha256}
     assert last["previous"] == {"run_id": "2024-06-27-01", "manifest_sha256": links[3].record.manifest_sha256}
 
 

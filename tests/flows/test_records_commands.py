@@ -15,7 +15,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from flows.bench.tamper import key_at, small_home
-from flows.bench.tamper_attempts import edit
+from flows.bench.tamper_target import edit
 from flows.cli import app
 from flows.records.chain import Chain
 from flows.records.tell import note, print_standing, standings_of
@@ -37,7 +37,7 @@ def typed(*arguments: str, home: Path) -> tuple[int, str]:
 def test_verify_names_what_was_altered_and_exits_with_1(home: Path) -> None:
     status, said = typed("verify", home=home)
     assert status == 0
-    assert re.search(r"everything is as it was recorded: 9 records, 7 runs, 35 files, [\d,]+ bytes in [\d.]+ s", said)
+    assert re.search(r"everything is as it was recorded: 12 records, 7 runs, 35 files, [\d,]+ bytes in [\d.]+ s", said)
     edit(home / "published" / "2024-06-25-01" / "recommendations.csv")
     status, said = typed("verify", home=home)
     assert status == 1
@@ -50,7 +50,7 @@ def test_verify_says_it_to_machines_too(home: Path) -> None:
     told = json.loads(said)
     assert status == 1
     assert told["altered"][0]["what"].startswith("the filed head 000")
-    assert (told["records"], told["runs"], told["files"]) == (9, 7, 35)
+    assert (told["records"], told["runs"], told["files"]) == (12, 7, 35)
 
 
 def test_approve_publishes_and_prints_the_head_to_file(home: Path) -> None:
@@ -87,9 +87,9 @@ def test_retire_removes_nothing_without_yes(home: Path) -> None:
     assert status == 0
     assert "published/2024-06-25-01  1 files" in said
     assert "would be removed (--yes removes it): 4 runs" in said
-    assert len(Chain(home).links()) == 9
+    assert len(Chain(home).links()) == 12
     status, said = typed("retire", "--yes", "--set", "records.keep_days=0", "--set", "records.keep_runs=1", home=home)
-    assert (status, len(Chain(home).links())) == (0, 13)
+    assert (status, len(Chain(home).links())) == (0, 16)
     assert typed("verify", home=home)[0] == 0
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from data_contracts.errors import ConfigError, RunNotFound, StorageError
-from data_contracts.releases import Release, append_releases, read_releases, releases_file
-from flows.bench.tamper_attempts import Target, edit, fit_manifest
+from data_contracts.releases import Release
+from flows.bench.tamper_target import Target, edit, fit_manifest
 from flows.keys import read_key
+from flows.records.releases import release, withdraw
 from flows.records.verify import verify
-from flows.replay import Compared, Replay, differences, released_by, replay
+from flows.replay import Compared, Replay, differences, replay, used_releases
 from flows.run_store import RunStore
 
 
@@ -108,11 +108,16 @@ def test_nothing_compared_is_not_equal() -> None:
     assert not Replay("r", "s", (Compared("a", "not rebuilt"),), (), 0.0).equal
 
 
-def test_only_what_was_released_before_the_run_counts_in_its_replay(tmp_path: Path) -> None:
-    early, late = (
-        Release("assets", "0" * 64, ("isin",), "A. Person", "checked", "r", "assets.csv", row, f"2024-06-2{row}T00:00:00+00:00")
-        for row in (7, 9)
+def test_a_replay_lets_pass_what_the_run_let_pass_whatever_was_withdrawn_since(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "home")
+    rows = [Release("assets", digit * 64, ("isin",), "", "", "2024-06-28-01", "assets.csv", 7, "") for digit in "012"]
+    first, second, _ = release(store, rows, "A. Person", "checked")
+    withdraw(store, [second.record], "A. Person", "a mistake")
+    run = tmp_path / "run"
+    (run / "contracts").mkdir(parents=True)
+    used = [{"releases": []}, {"releases": [first.record, second.record, 99]}]
+    (run / "contracts" / "verdicts.json").write_text(json.dumps(used))
+    assert used_releases(store.home, run) == (
+        (first, second),
+        ["no record speaks of release 99, which the run used"],
     )
-    append_releases(releases_file(tmp_path / "home"), [early, late])
-    released_by(tmp_path / "home", tmp_path / "scratch", datetime(2024, 6, 28, tzinfo=UTC))
-    assert read_releases(releases_file(tmp_path / "scratch")) == (early,)

@@ -11,7 +11,7 @@ import pytest
 
 from data_contracts.errors import DecisionRefused
 from flows.bench.tamper import key_at, small_home, small_manifest
-from flows.bench.tamper_attempts import edit
+from flows.bench.tamper_target import edit
 from flows.records.chain import Chain
 from flows.records.publication import finish_interrupted, settle
 from flows.records.retention import retirable, retire
@@ -58,7 +58,7 @@ def test_what_is_removed_is_recorded_and_the_home_still_verifies(store: RunStore
     run = store.home / "published" / RUN
     assert not (run / "snapshot").exists()
     assert (run / "recommendations.parquet").exists()
-    record = Chain(store.home).links()[9].record
+    record = Chain(store.home).links()[12].record
     assert (record.kind, record.run_id) == ("retired", RUN)
     assert [entry["path"] for entry in record.detail["removed"]] == ["snapshot/transactions.parquet"]
     found = verify(store)
