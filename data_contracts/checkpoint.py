@@ -29,6 +29,7 @@ from data_contracts import (
 from data_contracts import columns as c
 from data_contracts.coded_table import keep_codes, without
 from data_contracts.contract import ROW, CheckContext, Contract, Rule
+from data_contracts.findings import carried_of, hashes_of, keep_findings
 from data_contracts.flagged import FlaggedTable, TableCounts, flag_table
 from data_contracts.landing.conform import empty_table
 from data_contracts.landing.landed import LandedTable
@@ -130,13 +131,24 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
         path.parent.mkdir(parents=True, exist_ok=True)
     as_landed = landed_rows(contract, landed.path)
     repairs_path = quarantine.with_name(f"repairs_{landed.table}.parquet")
-    repaired, repairs = repair_table(contract, as_landed, landed.said, landed.read, repairs_path)
-    table = flag_table(contract, repaired, context)
+    hashes = hashes_of(landed.path, context)
+    carried = carried_of(contract, landed.path, hashes, context)
+    fresh = None if carried is None else landed_rows(contract, landed.path, carried.files)
+    unseen = as_landed if fresh is None else fresh
+    repaired, repairs = repair_table(contract, unseen, landed.said, landed.read, repairs_path)
+    if fresh is not None and repaired is fresh:
+        repaired = as_landed  # neither what is new nor what was kept needed one
+    elif fresh is not None:
+        carried = fresh = None
+        repaired, repairs = repair_table(contract, as_landed, landed.said, landed.read, repairs_path)
+    table = flag_table(contract, repaired, context, fresh, carried)
     counts = validate_table(table, gx_json) if context.ask_library else table.count()
     if counts.rows != landed.read:
         raise RuntimeError(f"{contract.table}: {landed.read} rows were read, but {counts.rows} checked")
     released = released_rows(table, counts, context.releases)
     aside = split_rows(table, counts, landed.path, accepted, quarantine, released.rows, repaired=repaired is not as_landed)
+    if repaired is as_landed:
+        keep_findings(table, counts, hashes, context)
     if table.coded:
         keep_codes(accepted, without(table.coded, aside.to_numpy()))
     verdicts = tuple(rule_verdict(table, rule, counts, released, landed, context) for rule in contract.rules)
@@ -159,8 +171,8 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
     )
 
 
-def landed_rows(contract: Contract, path: Path) -> pl.LazyFrame:
-    """The landed table with every column that says where a row came from.
+def landed_rows(contract: Contract, path: Path, after: int = 0) -> pl.LazyFrame:
+    """The landed table with every column that says where a row came from; of a folder, the files ``after`` the first so many.
 
     A part in which every field converted has no columns that say otherwise, and a derived table has none of them.
     """
@@ -171,7 +183,9 @@ def landed_rows(contract: Contract, path: Path) -> pl.LazyFrame:
         c.RAW: pl.String(),
     }
     if path.is_dir():
-        return pl.scan_parquet(part_files(path), schema={**contract.schema, **provenance}, missing_columns="insert")
+        schema = {**contract.schema, **provenance}
+        files = part_files(path)[after:]
+        return pl.scan_parquet(files, schema=schema, missing_columns="insert") if files else pl.LazyFrame(schema=schema)
     table = pl.scan_parquet(path)
     present = table.collect_schema().names()
     if c.SOURCE_ROW not in present:

@@ -77,13 +77,45 @@ def places(texts: pl.Series, among: pl.Series) -> Codes:
     return found.cast(pl.UInt32).fill_null(int(NONE)).to_numpy()
 
 
+def extended(known: CodedTable, rows: pl.LazyFrame) -> CodedTable:
+    """The codes of a table whose first rows are ``known`` and whose others are ``rows``."""
+    more, both = code_columns(rows, tuple(known)), {}
+    for name, one in known.items():
+        new = more[name].texts.filter(~more[name].texts.is_in(one.texts.implode()))
+        texts = pl.concat([one.texts, new]).sort() if len(new) else one.texts
+        codes = [_moved(one, texts) if len(new) else one.codes, _moved(more[name], texts)]
+        both[name] = CodedColumn(texts, np.concatenate(codes))
+    return both
+
+
+def _moved(column: CodedColumn, texts: pl.Series) -> Codes:
+    """The column's codes as places among ``texts``, which hold all of its own."""
+    place = np.append(places(column.texts, texts), NONE)
+    return place[np.minimum(column.codes, len(column.texts))]
+
+
+def write_codes(folder: Path, coded: CodedTable) -> None:
+    """Writes the codes as Arrow files in ``folder``."""
+    for name, column in coded.items():
+        feather.write_feather(pa.table({"text": column.texts.to_arrow()}), folder / f"{name}.texts.arrow", "uncompressed")
+        feather.write_feather(pa.table({"code": column.codes}), folder / f"{name}.arrow", "uncompressed", chunksize=_ONE_BATCH)
+
+
+def read_codes(folder: Path, names: Sequence[str]) -> CodedTable:
+    """What ``write_codes`` wrote; the codes are mapped, not read."""
+    coded = {}
+    for name in names:
+        texts = pl.Series(name, feather.read_table(folder / f"{name}.texts.arrow")["text"])
+        codes = feather.read_table(folder / f"{name}.arrow", memory_map=True)["code"]
+        coded[name] = CodedColumn(texts, codes.chunk(0).to_numpy() if codes.num_chunks == 1 else codes.to_numpy())
+    return coded
+
+
 def keep_codes(table: Path, coded: CodedTable) -> None:
     """Keeps the codes of an accepted table in the run's scratch folder."""
     folder = _folder(table)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, column in coded.items():
-        feather.write_feather(pa.table({"text": column.texts.to_arrow()}), folder / f"{name}.texts.arrow", "uncompressed")
-        feather.write_feather(pa.table({"code": column.codes}), folder / f"{name}.arrow", "uncompressed", chunksize=_ONE_BATCH)
+    write_codes(folder, coded)
     (folder / "table.json").write_text(json.dumps(_stamp(table)), encoding="utf-8")
 
 
@@ -93,12 +125,7 @@ def codes_of(table: Path, names: Sequence[str]) -> CodedTable:
     note = folder / "table.json"
     if not note.exists() or json.loads(note.read_text(encoding="utf-8")) != _stamp(table):
         return code_columns(pl.scan_parquet(table), names)
-    coded = {}
-    for name in names:
-        texts = pl.Series(name, feather.read_table(folder / f"{name}.texts.arrow")["text"])
-        codes = feather.read_table(folder / f"{name}.arrow", memory_map=True)["code"]
-        coded[name] = CodedColumn(texts, codes.to_numpy())
-    return coded
+    return read_codes(folder, names)
 
 
 def _folder(table: Path) -> Path:

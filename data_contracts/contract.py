@@ -19,13 +19,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.coded_table import CodedTable
 from data_contracts.releases import Release
+
+if TYPE_CHECKING:
+    from data_contracts.carried import Continued
 
 Severity = Literal["quarantine", "warn", "block"]
 
@@ -45,10 +48,10 @@ class CheckContext:
     of units x price from value. ``previous_columns``: source columns of each table, with their kinds, at the last
     publication. ``releases``: rows that a steward let pass named rules. ``ask_library``: False leaves Great Expectations out and
     counts by Polars alone; for trials by the hundred, never for a night. ``run_id``: the run that makes the tables which are
-    checked; empty outside of one. ``coded``: the checked table's texts as numbers,
-    by row, of the columns that its contract names in ``coded`` (None: not numbered). ``previous_tables``: the last
-    publication's accepted tables, as far as it still has them. ``capacity_bands``: the bands of investable money that the
-    suitability rules know.
+    checked; empty outside of one. ``coded``: the checked table's texts as numbers, by row, of the columns that its contract
+    names in ``coded`` (None: not numbered). ``previous_tables``: the last publication's accepted tables, as far as it still
+    has them. ``capacity_bands``: the bands of investable money that the suitability rules know. ``kept``: the folder in
+    which findings are kept for the next night (None: they are not).
     """
 
     as_of: date
@@ -67,6 +70,7 @@ class CheckContext:
     coded: CodedTable | None = None
     previous_tables: Mapping[str, Path] = field(default_factory=dict)
     capacity_bands: tuple[str, ...] = c.CAPACITIES
+    kept: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,10 @@ class Expectation:
 # None means that the rule cannot be asked here, e.g. the table it refers to is absent.
 Search = Callable[[pl.LazyFrame, CheckContext], "pl.Series | None"]
 
+# Answers a search for a table whose first rows were searched before: the rows that break the rule, all of them. None means
+# that it has to be asked of all rows again.
+Carry = Callable[["Rule", "Continued"], "pl.Series | None"]
+
 # What an example of a failing row says besides its values: (table, ROW numbers shown, context) -> text by ROW number.
 Detail = Callable[[pl.LazyFrame, pl.Series, CheckContext], "dict[int, str]"]
 
@@ -142,7 +150,8 @@ class Rule:
     of all rows, or of those for which ``among`` is true where only they can break the rule.
     A null never breaks a rule unless the rule is about nulls. ``breaks``: rows of which at least one breaks it;
     ``keeps``: rows that come close and are sound. ``releasable``: a steward may let a row pass it with a reason; not so
-    where a later step relies on the rule, or where a row's content cannot tell it from its copy.
+    where a later step relies on the rule, or where a row's content cannot tell it from its copy. ``carry``: how its search goes
+    on from what the night before found (None: it is asked of all rows every night).
     """
 
     rule_id: str
@@ -160,6 +169,7 @@ class Rule:
     releasable: bool = False
     detail: Detail | None = None
     among: pl.Expr | None = None
+    carry: Carry | None = None
     # Where the rule comes from: a standard, a regulation, a known fault of a source.
     source: str = ""
 
@@ -183,6 +193,11 @@ class Rule:
     @property
     def _of(self) -> str:
         return "" if self.among is None else f" among {self.among}"
+
+    @property
+    def looks_at_as_of(self) -> bool:
+        """Whether what breaks the rule tonight may keep it another night."""
+        return self.bad is not None and AS_OF in self.bad.meta.root_names()
 
     @property
     def ok_column(self) -> str:
@@ -239,6 +254,8 @@ class Contract:
     coded: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     without: str = ""
+    # Tables on which the answers of searches with ``carry`` depend.
+    carry_needs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.made and (self.repairs or any(rule.severity == "quarantine" for rule in self.rules)):

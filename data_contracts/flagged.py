@@ -11,7 +11,8 @@ from datetime import date
 
 import polars as pl
 
-from data_contracts.coded_table import CodedTable, code_columns
+from data_contracts.carried import Carried, Continued
+from data_contracts.coded_table import CodedTable, code_columns, extended
 from data_contracts.contract import AS_OF, ROW, CheckContext, Contract
 from data_contracts.repeats import find_repeats
 
@@ -33,7 +34,7 @@ class TableCounts:
 class FlaggedTable:
     """``rows``: the landed table with ROW and AS_OF; ``hits``: rows found by searches, for each search that was asked.
 
-    ``coded``: the columns that the contract has numbered, by ROW.
+    ``coded``: the columns that the contract has numbered, by ROW. ``continued``: where the first rows were counted before.
     """
 
     contract: Contract
@@ -41,6 +42,7 @@ class FlaggedTable:
     hits: dict[str, pl.Series]
     as_of: date
     coded: CodedTable = field(default_factory=dict)
+    continued: Continued | None = None
 
     @property
     def asked(self) -> set[str]:
@@ -67,7 +69,7 @@ class FlaggedTable:
         return rows.with_columns(flags)
 
     def count(self) -> TableCounts:
-        """One streaming pass over the columns that rules on single rows look at."""
+        """One streaming pass over the columns that rules on single rows look at, of the rows that were not counted before."""
         sums = [
             rule.bad.fill_null(False).sum().cast(pl.Int64).alias(rule.rule_id)
             for rule in self.contract.rules
@@ -80,23 +82,48 @@ class FlaggedTable:
         if self.contract.date_column is not None:
             day = pl.col(self.contract.date_column)
             sums.append(day.filter(day <= self.as_of).max().alias("_newest"))
-        found = self.rows.select(pl.len().alias("_rows"), *sums).collect(engine="streaming").row(0, named=True)
+        uncounted = self.rows if self.continued is None else self.continued.fresh
+        found = uncounted.select(pl.len().alias("_rows"), *sums).collect(engine="streaming").row(0, named=True)
         newest, n_rows = found.pop("_newest", None), int(found.pop("_rows"))
         able = {rule.rule_id: int(found.pop(name)) for name, rule in among.items()}
         searched = {rule.rule_id: len(self.hits.get(rule.rule_id, ())) for rule in self.contract.rules if rule.search is not None}
-        return TableCounts(n_rows, {**{name: int(number) for name, number in found.items()}, **searched}, newest, able)
+        counted = {name: int(number) for name, number in found.items()}
+        if self.continued is not None:
+            carried = self.continued.carried
+            n_rows += carried.rows
+            counted = {name: number + carried.failed[name] for name, number in counted.items()}
+            able = {name: number + carried.able[name] for name, number in able.items()}
+            newest = max((day for day in (newest, carried.newest) if day is not None), default=None)
+        return TableCounts(n_rows, {**counted, **searched}, newest, able)
 
 
-def flag_table(contract: Contract, table: pl.LazyFrame, context: CheckContext) -> FlaggedTable:
-    """Numbers the rows and asks every search. ``table`` has the contract's columns and those that say where a row is from."""
-    coded = code_columns(table, contract.coded)
+def flag_table(
+    contract: Contract,
+    table: pl.LazyFrame,
+    context: CheckContext,
+    fresh: pl.LazyFrame | None = None,
+    carried: Carried | None = None,
+) -> FlaggedTable:
+    """Numbers the rows and asks every search. ``table`` has the contract's columns and those that say where a row is from.
+
+    ``fresh``: the rows behind those that findings are ``carried`` of, where there are any.
+    """
+    coded = code_columns(table, contract.coded) if carried is None or fresh is None else extended(carried.coded, fresh)
     context = replace(context, coded=coded or None)
-    numbered = table.with_columns(pl.lit(context.as_of).alias(AS_OF)).with_row_index(ROW)
-    hits = find_repeats(contract, numbered, context)
+    numbered = _numbered(table, context)
+    continued = None
+    if carried is not None and fresh is not None:
+        continued = Continued(numbered, _numbered(fresh, context, carried.rows), context, carried)
+    hits = find_repeats(contract, numbered, context, continued)
     for rule in contract.rules:
         if rule.search is None or rule.rule_id in hits:
             continue
-        found = rule.search(numbered, context)
+        found = None if rule.carry is None or continued is None else rule.carry(rule, continued)
+        found = rule.search(numbered, context) if found is None else found
         if found is not None:
             hits[rule.rule_id] = found.cast(pl.get_index_type())
-    return FlaggedTable(contract, numbered, hits, context.as_of, coded)
+    return FlaggedTable(contract, numbered, hits, context.as_of, coded, continued)
+
+
+def _numbered(table: pl.LazyFrame, context: CheckContext, first: int = 0) -> pl.LazyFrame:
+    return table.with_columns(pl.lit(context.as_of).alias(AS_OF)).with_row_index(ROW, offset=first)

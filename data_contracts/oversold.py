@@ -12,9 +12,10 @@ import numpy.typing as npt
 import polars as pl
 
 from data_contracts import columns as c
+from data_contracts.carried import Continued
 from data_contracts.coded import group_starts, order_by
 from data_contracts.coded_table import NONE, CodedTable, code_columns, places
-from data_contracts.contract import ROW, CheckContext, Search
+from data_contracts.contract import ROW, Carry, CheckContext, Rule, Search
 
 ROWS_AT_ONCE: Final = 1 << 24  # rows whose pairs are numbered together: 128 MB
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: spreads neighbours (Knuth, vol. 3, 6.4)
@@ -36,25 +37,49 @@ def sold_beyond_holdings(residue: float) -> Search:
     """
 
     def search(rows: pl.LazyFrame, context: CheckContext) -> pl.Series:
-        coded = context.coded or code_columns(rows, (c.CUSTOMER_ID, c.ASSET_ID))
-        sale = pl.col(c.SIDE) == "sell"
-        exact = (pl.col(c.UNITS) > 0) & (pl.col(c.DATE_WINDOW_DAYS).fill_null(0) == 0)
-        sound = (pl.col(c.DATE) <= context.as_of) & pl.col(c.SIDE).is_in(c.SIDES)
-        frame = rows.select(
-            pl.when(sound).then(pl.col(c.DATE).to_physical()).fill_null(_NO_DAY).alias("day"),
-            sale.fill_null(False).alias("sale"),
-            # NaN: the units or the day are not known.
-            pl.when(exact).then(pl.when(sale).then(-pl.col(c.UNITS)).otherwise(c.UNITS)).fill_null(float("nan")).alias("signed"),
-        ).collect(engine="streaming")
-        day, signed = frame["day"].to_numpy(), frame["signed"].to_numpy()
-        at = _of_sellers(coded, day != _NO_DAY, frame["sale"].to_numpy())
-        pair, day, signed = _pairs(coded, at), day[at], signed[at]
-        order = _in_order(pair, day, signed)
-        pair, day, signed = pair[order], day[order], signed[order]
-        first = _first_below(pair, day, signed, _statements(coded, context), residue)
-        return pl.Series(ROW, np.sort(at[order[first]]), pl.get_index_type())
+        return _search(rows, context, context.coded or code_columns(rows, (c.CUSTOMER_ID, c.ASSET_ID)), None, residue)
 
     return search
+
+
+def sold_by_those_who_traded(residue: float) -> Carry:
+    """The carry of ``sold_beyond_holdings``: all trades of the customers who occur behind the rows before are walked again."""
+
+    def carry(rule: Rule, continued: Continued) -> pl.Series | None:
+        coded = continued.context.coded
+        if coded is None or "delivered_holdings" not in continued.carried.same:
+            return None
+        customer = coded[c.CUSTOMER_ID].codes
+        traded = np.zeros(len(coded[c.CUSTOMER_ID].texts) + 1, np.bool_)  # the last place is that of an absent customer
+        traded[np.minimum(customer[continued.carried.rows :], len(traded) - 1)] = True
+        before = continued.carried.hits[rule.rule_id].to_numpy()
+        rest = pl.Series(ROW, before[~traded[customer[before]]], pl.get_index_type())
+        found = _search(continued.rows, continued.context, coded, traded[np.minimum(customer, len(traded) - 1)], residue)
+        return pl.concat([rest, found]).sort()
+
+    return carry
+
+
+def _search(
+    rows: pl.LazyFrame, context: CheckContext, coded: CodedTable, among: npt.NDArray[np.bool_] | None, residue: float
+) -> pl.Series:
+    """Of the rows ``among`` which is true (None: all): values of ROW of the first sale of each pair beyond its holding."""
+    sale = pl.col(c.SIDE) == "sell"
+    exact = (pl.col(c.UNITS) > 0) & (pl.col(c.DATE_WINDOW_DAYS).fill_null(0) == 0)
+    sound = (pl.col(c.DATE) <= context.as_of) & pl.col(c.SIDE).is_in(c.SIDES)
+    frame = rows.select(
+        pl.when(sound).then(pl.col(c.DATE).to_physical()).fill_null(_NO_DAY).alias("day"),
+        sale.fill_null(False).alias("sale"),
+        # NaN: the units or the day are not known.
+        pl.when(exact).then(pl.when(sale).then(-pl.col(c.UNITS)).otherwise(c.UNITS)).fill_null(float("nan")).alias("signed"),
+    ).collect(engine="streaming")
+    day, signed = frame["day"].to_numpy(), frame["signed"].to_numpy()
+    at = _of_sellers(coded, day != _NO_DAY if among is None else among & (day != _NO_DAY), frame["sale"].to_numpy())
+    pair, day, signed = _pairs(coded, at), day[at], signed[at]
+    order = _in_order(pair, day, signed)
+    pair, day, signed = pair[order], day[order], signed[order]
+    first = _first_below(pair, day, signed, _statements(coded, context), residue)
+    return pl.Series(ROW, np.sort(at[order[first]]), pl.get_index_type())
 
 
 def _pairs(coded: CodedTable, rows: Any) -> Keys:

@@ -7,14 +7,16 @@ such a hash are handed to the searches, which compare values, never hashes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from data_contracts.coded_table import CodedTable
+from data_contracts.carried import Continued
+from data_contracts.coded_table import CodedColumn, CodedTable
 from data_contracts.contract import ROW, CheckContext, Contract, RepeatSearch
 
 # Common columns that more of the rows share with another are no use: each search then looks for its own candidates.
@@ -22,11 +24,28 @@ WORTHWHILE = 0.2
 _MIX: Final = np.uint64(0xD6E8FEB86659FD93)  # odd: multiplying by it loses nothing
 
 
-def find_repeats(contract: Contract, rows: pl.LazyFrame, context: CheckContext) -> dict[str, pl.Series]:
-    """Rows (values of ROW) that break each of the contract's rules whose search is a ``RepeatSearch``."""
+def find_repeats(
+    contract: Contract, rows: pl.LazyFrame, context: CheckContext, continued: Continued | None = None
+) -> dict[str, pl.Series]:
+    """Rows (values of ROW) that break each of the contract's rules whose search is a ``RepeatSearch``.
+
+    ``continued``: where the first rows were searched before. If all keys hold the day and the others are of later days, no key
+    is shared between the two, and only the others are searched.
+    """
     searches = {rule.rule_id: rule.search for rule in contract.rules if isinstance(rule.search, RepeatSearch)}
     shared = set.intersection(*(set(search.key) for search in searches.values())) if searches else set()
     common = [column.name for column in contract.columns if column.name in shared]
+    if continued is not None and continued.carried.later and contract.date_column in shared:
+        first = continued.carried.rows
+        behind = {name: CodedColumn(one.texts, one.codes[first:]) for name, one in (context.coded or {}).items()}
+        found = _find(searches, common, contract, continued.fresh, replace(context, coded=behind or None))
+        return {rule_id: continued.with_carried(rule_id, hits) for rule_id, hits in found.items()}
+    return _find(searches, common, contract, rows, context)
+
+
+def _find(
+    searches: Mapping[str, RepeatSearch], common: Sequence[str], contract: Contract, rows: pl.LazyFrame, context: CheckContext
+) -> dict[str, pl.Series]:
     rows = rows.select(ROW, *(column.name for column in contract.columns))  # not where each row came from
     few = candidates(rows, common, WORTHWHILE, context.coded) if common else None
     if few is None:

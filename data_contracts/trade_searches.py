@@ -5,13 +5,15 @@ All of them are sorts, joins and groups that Polars runs in parallel, on hashes 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.calendar import market_days, market_of_assets, open_weekdays
-from data_contracts.contract import ROW, CheckContext, Detail, Search
+from data_contracts.carried import Continued
+from data_contracts.contract import ROW, Carry, CheckContext, Detail, Rule, Search
 from data_contracts.repeats import candidates
 
 ALMOST_ALL: Final = 0.9  # of the weekdays: a market with closes on so many of them has one whenever it trades
@@ -28,6 +30,19 @@ def far_from_close() -> Search:
         return priced.filter(far).select(ROW).collect(engine="streaming")[ROW]
 
     return search
+
+
+def by_itself(needs: str | None = None) -> Carry:
+    """The carry of a search that judges each row alone, or with what the table ``needs`` says of its day."""
+
+    def carry(rule: Rule, continued: Continued) -> pl.Series | None:
+        assert rule.search is not None, "only a search is carried"
+        if needs is not None and needs not in continued.carried.same:
+            return None
+        found = rule.search(continued.fresh, replace(continued.context, coded=None))
+        return None if found is None else continued.with_carried(rule.rule_id, found)
+
+    return carry
 
 
 def _priced(rows: pl.LazyFrame, context: CheckContext) -> pl.LazyFrame | None:
@@ -82,18 +97,33 @@ def shared_numbers() -> Search:
     """Trades whose transaction_id another customer's trade bears too; negative numbers are corporate actions."""
 
     def search(rows: pl.LazyFrame, context: CheckContext) -> pl.Series:
-        numbered = rows.filter(
-            pl.col(c.TRANSACTION_ID).is_not_null(),
-            ~pl.col(c.TRANSACTION_ID).str.starts_with("-"),
-            pl.col(c.CUSTOMER_ID).is_not_null(),
-        ).select(ROW, c.TRANSACTION_ID, c.CUSTOMER_ID)
-        few = candidates(numbered, [c.TRANSACTION_ID])
+        few = candidates(_numbered(rows), [c.TRANSACTION_ID])
         assert few is not None, "any number of candidates is taken"
-        whose = few.group_by(c.TRANSACTION_ID).agg(pl.col(c.CUSTOMER_ID).n_unique().alias("_customers"))
-        shared = whose.filter(pl.col("_customers") > 1)
-        return few.join(shared, on=c.TRANSACTION_ID, how="semi")[ROW].sort()
+        return _of_two_customers(few)
 
     return search
+
+
+def numbers_shared_with_new_ones(rule: Rule, continued: Continued) -> pl.Series:
+    """The carry of ``shared_numbers``: of the rows before, only those with a number that occurs behind them are asked again."""
+    numbers = _numbered(continued.fresh).select(c.TRANSACTION_ID).unique().collect()[c.TRANSACTION_ID]
+    asked = _numbered(continued.rows).filter(pl.col(c.TRANSACTION_ID).is_in(numbers.implode()))
+    return continued.with_carried(rule.rule_id, _of_two_customers(asked.collect(engine="streaming")))
+
+
+def _numbered(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """[ROW, transaction_id, customer_id] of the trades that have a number, but for corporate actions."""
+    return rows.filter(
+        pl.col(c.TRANSACTION_ID).is_not_null(),
+        ~pl.col(c.TRANSACTION_ID).str.starts_with("-"),
+        pl.col(c.CUSTOMER_ID).is_not_null(),
+    ).select(ROW, c.TRANSACTION_ID, c.CUSTOMER_ID)
+
+
+def _of_two_customers(trades: pl.DataFrame) -> pl.Series:
+    whose = trades.group_by(c.TRANSACTION_ID).agg(pl.col(c.CUSTOMER_ID).n_unique().alias("_customers"))
+    shared = whose.filter(pl.col("_customers") > 1)
+    return trades.join(shared, on=c.TRANSACTION_ID, how="semi")[ROW].sort()
 
 
 def brought_forward(times: float, least: int) -> Search:

@@ -17,7 +17,7 @@ import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.contract import AS_OF, Before, Column, Contract, Example, Rule
-from data_contracts.oversold import sold_beyond_holdings
+from data_contracts.oversold import sold_beyond_holdings, sold_by_those_who_traded
 from data_contracts.repairs import RESIDUE, blanks_stripped, code_spelt, isin_capitals
 from data_contracts.rules import above, at_least, between, flag, not_after_as_of, not_before_1990, not_null, one_of, type_rule
 from data_contracts.searches import conflicting_key, exact_repeats, unknown_reference
@@ -25,7 +25,9 @@ from data_contracts.trade_searches import (
     amount_contradicts,
     amount_detail,
     brought_forward,
+    by_itself,
     far_from_close,
+    numbers_shared_with_new_ones,
     on_closed_day,
     price_detail,
     shared_numbers,
@@ -87,6 +89,7 @@ CONTRACT = Contract(
     date_column=c.DATE,
     freshness="block",
     coded=(c.CUSTOMER_ID, c.ASSET_ID),
+    carry_needs=("prices", "delivered_holdings"),
     repairs=(
         blanks_stripped(c.TRANSACTION_ID, "1"),
         blanks_stripped(c.CUSTOMER_ID, "ann"),
@@ -268,6 +271,7 @@ CONTRACT = Contract(
             complaint="{has} a transaction_id that a trade of another customer bears too",
             remedy="number trades once for all customers; till then no join may rely on transaction_id alone",
             search=shared_numbers(),
+            carry=numbers_shared_with_new_ones,
             expectation=flag("id_of_two_customers"),
             source="FAR-Trans re-uses 23,388 numbers across customers",
             breaks=({}, {c.CUSTOMER_ID: "bob"}),
@@ -282,6 +286,7 @@ CONTRACT = Contract(
             complaint="{has} value / units further from that day's close than the tolerance",
             remedy="see whether value, units and close are in the same currency and unit, and adjusted for the same splits",
             search=far_from_close(),
+            carry=by_itself(needs="prices"),
             detail=price_detail(),
             expectation=flag("trade_price_near_close"),
             limit=0.20,
@@ -296,6 +301,7 @@ CONTRACT = Contract(
             complaint="{has} a value that is not units x price",
             remedy="correct value, units or price; fees belong in neither",
             search=amount_contradicts(),
+            carry=by_itself(),
             detail=amount_detail(),
             expectation=flag("amount_is_units_times_price"),
             limit=0.05,
@@ -311,6 +317,7 @@ CONTRACT = Contract(
             complaint="{is} the first sale of a customer and asset that exceeds what was held",
             remedy="deliver the purchase or the opening position (holdings at an earlier day); transfers in are buys",
             search=sold_beyond_holdings(RESIDUE),
+            carry=sold_by_those_who_traded(RESIDUE),
             expectation=flag("sell_beyond_holdings"),
             # Of the sales: where every fourth sells what nobody bought, purchases are missing, and holdings are wrong.
             among=(pl.col(c.SIDE) == "sell") & (pl.col(c.UNITS) > 0),

@@ -119,6 +119,7 @@ def context_of(config: RunConfig, as_of: date, releases: tuple[Release, ...], pr
         releases=releases,
         previous_tables=_accepted_tables(previous),
         capacity_bands=_capacity_bands(config.suitability),
+        kept=home / "partitions" if limits.reuse else None,
     )
 
 

@@ -40,7 +40,7 @@ class Partitions:
             newest = said["newest"]
             if not_after is not None and newest is not None and date.fromisoformat(newest) > not_after:
                 return False
-            if _sha256(kept) != said["sha256"]:
+            if file_hash(kept) != said["sha256"]:
                 return False
         except (OSError, ValueError, KeyError):
             return False
@@ -52,7 +52,7 @@ class Partitions:
         """Keeps ``made``, the partition of ``file`` with all its rows, the newest of which is dated ``newest``."""
         kept, note = self._paths(contract, file)
         link(made, kept)
-        text = json.dumps({"file": file.name, "newest": None if newest is None else str(newest), "sha256": _sha256(kept)})
+        text = json.dumps({"file": file.name, "newest": None if newest is None else str(newest), "sha256": file_hash(kept)})
         partial = note.with_suffix(f".{os.getpid()}")
         partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(note)  # the note last and whole: without it the partition is not there
@@ -61,26 +61,33 @@ class Partitions:
         """Removes what was not used for KEPT_DAYS."""
         if not self.folder.is_dir():
             return
-        oldest = time.time() - KEPT_DAYS * 86_400
         for note in self.folder.glob("*.json"):
-            with contextlib.suppress(FileNotFoundError):  # another night sweeps too
-                if note.stat().st_mtime < oldest:
-                    note.unlink()
-                    note.with_suffix(".parquet").unlink()
+            if remove_unused(note, KEPT_DAYS):
+                note.with_suffix(".parquet").unlink(missing_ok=True)
 
     def _paths(self, contract: Contract, file: SourceFile) -> tuple[Path, Path]:
-        depends = [contract.table, contract.sha256, self.time_zone, file.name, file.sha256, _readers(), pl.__version__]
+        depends = [contract.table, contract.sha256, self.time_zone, file.name, file.sha256, this_code(), pl.__version__]
         key = hashlib.sha256(json.dumps(depends).encode()).hexdigest()
         return self.folder / f"{key}.parquet", self.folder / f"{key}.json"
 
 
+def remove_unused(note: Path, days: int) -> bool:
+    """Removes the note of something kept that no night has used for so many days; whether it did."""
+    with contextlib.suppress(FileNotFoundError):  # another night sweeps too
+        if note.stat().st_mtime < time.time() - days * 86_400:
+            note.unlink()
+            return True
+    return False
+
+
 @functools.cache
-def _readers() -> str:
+def this_code() -> str:
+    """``code_hash`` of the package that runs."""
     return code_hash(Path(__file__).parents[1])
 
 
 def code_hash(package: Path) -> str:
-    """A hash of the code that turns a source file into a partition: all of the package, since the readers use much of it.
+    """A hash of the code that turns a source file into a partition, and tells what is wrong with it: all of the package.
 
     Without ``corruptions``, which only spoil samples to see whether the rules notice.
     """
@@ -88,10 +95,11 @@ def code_hash(package: Path) -> str:
     for module in sorted(package.rglob("*.py")):
         name = module.relative_to(package)
         if name.parts[0] != "corruptions":
-            digest.update(f"{name.as_posix()}\0{_sha256(module)}\n".encode())
+            digest.update(f"{name.as_posix()}\0{file_hash(module)}\n".encode())
     return digest.hexdigest()
 
 
-def _sha256(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

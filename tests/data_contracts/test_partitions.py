@@ -55,6 +55,7 @@ def folders(source: Path) -> Path:
 
 def night(source: Path, run: Path, context: CheckContext, kept: Path | None) -> dict[str, TableVerdict]:
     landed = read_landing("nightfolio", source, run / "landed", context.as_of, "withhold", partitions=kept)
+    context = replace(context, kept=kept)
     # The tables that partitions are kept of, and what they refer to.
     chosen = {table: landed[table] for table in ("assets", "prices", "transactions")}
     return {verdict.table: verdict for verdict in check_landing(chosen, run, context)}
@@ -126,10 +127,11 @@ def test_the_next_night_is_the_same_to_the_byte(
     tmp_path: Path,
     context: CheckContext,
 ) -> None:
-    read_landing("nightfolio", folders, tmp_path / "first", AS_OF, "withhold", partitions=tmp_path / "kept")
-    change(folders)
     patient = {"transactions": 1.0, "prices": 1.0}
-    later = replace(context, as_of=AS_OF + timedelta(days=days), freshness_days=60, quarantine_limits=patient)
+    context = replace(context, freshness_days=60, quarantine_limits=patient)
+    night(folders, tmp_path / "first", context, tmp_path / "kept")
+    change(folders)
+    later = replace(context, as_of=AS_OF + timedelta(days=days))
     found, blocked = {}, {}
     for name, kept in (("reused", tmp_path / "kept"), ("afresh", None)):
         try:
