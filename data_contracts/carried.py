@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class Carried:
     """Findings of the first ``rows`` rows, which are ``files`` whole files of the table.
 
-    ``failed``: by rule, rows that broke it; ``able``: rows that can; ``hits``: rows (values of ROW) that its search found; ``newest``: the last day of
-    any of them. ``coded``: their texts as numbers. ``same``: tables referred to that say the same of these rows as
-    they did. ``later``: every row behind them is dated, and later than all of them.
+    ``failed``: by rule, rows that broke it; ``able``: rows that can; ``hits``: rows (values of ROW) that its search found;
+    ``newest``: the last day of any of them. ``coded``: their texts as numbers. ``same``: tables referred to that say the same
+    of these rows as they did. ``later``: every row behind them is dated, and later than all of them.
     """
 
     rows: int

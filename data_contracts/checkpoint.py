@@ -27,7 +27,7 @@ from data_contracts import (
     transactions,
 )
 from data_contracts import columns as c
-from data_contracts.coded_table import keep_codes, without
+from data_contracts.coded_table import code_columns, extended, keep_codes, without
 from data_contracts.contract import ROW, CheckContext, Contract, Rule
 from data_contracts.findings import carried_of, hashes_of, keep_findings
 from data_contracts.flagged import FlaggedTable, TableCounts, flag_table
@@ -135,13 +135,14 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
     carried = carried_of(contract, landed.path, hashes, context)
     fresh = None if carried is None else landed_rows(contract, landed.path, carried.files)
     unseen = as_landed if fresh is None else fresh
-    repaired, repairs = repair_table(contract, unseen, landed.said, landed.read, repairs_path)
+    coded = code_columns(as_landed, contract.coded) if fresh is None or carried is None else extended(carried.coded, fresh)
+    repaired, repairs = repair_table(contract, unseen, landed.said, landed.read, repairs_path, coded)
     if fresh is not None and repaired is fresh:
         repaired = as_landed  # neither what is new nor what was kept needed one
     elif fresh is not None:
         carried = fresh = None
-        repaired, repairs = repair_table(contract, as_landed, landed.said, landed.read, repairs_path)
-    table = flag_table(contract, repaired, context, fresh, carried)
+        repaired, repairs = repair_table(contract, as_landed, landed.said, landed.read, repairs_path, coded)
+    table = flag_table(contract, repaired, context, coded if repaired is as_landed else None, fresh, carried)
     counts = validate_table(table, gx_json) if context.ask_library else table.count()
     if counts.rows != landed.read:
         raise RuntimeError(f"{contract.table}: {landed.read} rows were read, but {counts.rows} checked")

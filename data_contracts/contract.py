@@ -51,7 +51,8 @@ class CheckContext:
     checked; empty outside of one. ``coded``: the checked table's texts as numbers, by row, of the columns that its contract
     names in ``coded`` (None: not numbered). ``previous_tables``: the last publication's accepted tables, as far as it still
     has them. ``capacity_bands``: the bands of investable money that the suitability rules know. ``kept``: the folder in
-    which findings are kept for the next night (None: they are not).
+    which findings are kept for the next night (None: they are not). ``shared``: what several searches of one table work out
+    alike (None: each for itself).
     """
 
     as_of: date
@@ -71,6 +72,15 @@ class CheckContext:
     previous_tables: Mapping[str, Path] = field(default_factory=dict)
     capacity_bands: tuple[str, ...] = c.CAPACITIES
     kept: Path | None = None
+    shared: dict[tuple[Any, ...], pl.DataFrame] | None = None
+
+    def once(self, key: tuple[Any, ...], table: pl.LazyFrame) -> pl.DataFrame:
+        """``table`` collected, or what it was when a search of the same table first asked for the ``key``."""
+        if self.shared is None:
+            return table.collect()
+        if key not in self.shared:
+            self.shared[key] = table.collect()
+        return self.shared[key]
 
 
 @dataclass(frozen=True)

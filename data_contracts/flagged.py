@@ -12,7 +12,7 @@ from datetime import date
 import polars as pl
 
 from data_contracts.carried import Carried, Continued
-from data_contracts.coded_table import CodedTable, code_columns, extended
+from data_contracts.coded_table import CodedTable, code_columns
 from data_contracts.contract import AS_OF, ROW, CheckContext, Contract
 from data_contracts.repeats import find_repeats
 
@@ -101,15 +101,17 @@ def flag_table(
     contract: Contract,
     table: pl.LazyFrame,
     context: CheckContext,
+    coded: CodedTable | None = None,
     fresh: pl.LazyFrame | None = None,
     carried: Carried | None = None,
 ) -> FlaggedTable:
     """Numbers the rows and asks every search. ``table`` has the contract's columns and those that say where a row is from.
 
-    ``fresh``: the rows behind those that findings are ``carried`` of, where there are any.
+    ``coded``: what ``code_columns`` says of it, where that is known. ``fresh``: the rows behind those that findings are
+    ``carried`` of, where there are any.
     """
-    coded = code_columns(table, contract.coded) if carried is None or fresh is None else extended(carried.coded, fresh)
-    context = replace(context, coded=coded or None)
+    coded = code_columns(table, contract.coded) if coded is None else coded
+    context = replace(context, coded=coded or None, shared={})
     numbered = _numbered(table, context)
     continued = None
     if carried is not None and fresh is not None:

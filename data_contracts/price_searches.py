@@ -79,7 +79,8 @@ def price_jumps(kind: Jump, days: int, closes: int) -> Search:
     """Closes whose jump is of that kind."""
 
     def search(rows: pl.LazyFrame, context: CheckContext) -> pl.Series:
-        return classified_jumps(rows, context, days, closes).filter(pl.col("jump") == kind).select(ROW).collect()[ROW]
+        found = context.once(("jumps", days, closes), classified_jumps(rows, context, days, closes))
+        return found.filter(pl.col("jump") == kind)[ROW]
 
     return search
 
@@ -102,16 +103,18 @@ def jump_detail(days: int, closes: int) -> Detail:
 
 
 def _with_market_days(rows: pl.LazyFrame, context: CheckContext) -> tuple[pl.LazyFrame, pl.LazyFrame] | None:
-    """Closes with their market and its trading days [ROW, asset_id, date, market_id, ...], and those days alone."""
+    """Closes with their market and its trading days [ROW, asset_id, date, market_id, ...] by asset and day; those days alone."""
     markets = market_of_assets(context)
     if markets is None:
         return None
     known = rows.filter(
         pl.col(c.ASSET_ID).is_not_null(), pl.col(c.DATE).is_between(pl.date(1990, 1, 1), context.as_of), pl.col(c.CLOSE) > 0
     )
-    closes = known.select(ROW, c.ASSET_ID, c.DATE).join(markets, on=c.ASSET_ID, how="inner").collect().lazy()
-    days = market_days(closes).collect().lazy()
-    return closes.join(days, on=[c.MARKET_ID, c.DATE], how="inner"), days
+    of_market = known.select(ROW, c.ASSET_ID, c.DATE).join(markets, on=c.ASSET_ID, how="inner")
+    closes = context.once(("closes of markets",), of_market).lazy()
+    days = context.once(("market days",), market_days(closes)).lazy()
+    dated = closes.join(days, on=[c.MARKET_ID, c.DATE], how="inner").sort(c.ASSET_ID, c.DATE, ROW)
+    return context.once(("dated closes",), dated).lazy(), days
 
 
 def missing_closes(most: int) -> Search:
@@ -121,7 +124,7 @@ def missing_closes(most: int) -> Search:
         found = _with_market_days(rows, context)
         if found is None:
             return None
-        ordered = found[0].sort(c.ASSET_ID, c.DATE, ROW)
+        ordered = found[0]
         same = pl.col(c.ASSET_ID) == pl.col(c.ASSET_ID).shift()
         between = pl.col(MARKET_DAY) - pl.col(TRADED).cast(pl.Int64) - pl.col(MARKET_DAY).shift()
         return ordered.filter((same & (between > most)).fill_null(False)).select(ROW).collect()[ROW]
@@ -138,7 +141,7 @@ def stale_closes(most: int) -> Search:
             return None
         closes, days = found
         last_day = days.group_by(c.MARKET_ID).agg(pl.col(MARKET_DAY).max().alias("_last_day"))
-        newest = closes.sort(c.DATE, ROW).group_by(c.ASSET_ID).agg(pl.col(ROW, c.MARKET_ID, MARKET_DAY).last())
+        newest = closes.group_by(c.ASSET_ID).agg(pl.col(ROW, c.MARKET_ID, MARKET_DAY).last())
         late = newest.join(last_day, on=c.MARKET_ID).filter(pl.col("_last_day") - pl.col(MARKET_DAY) > most)
         return late.select(pl.col(ROW).sort()).collect()[ROW]
 

@@ -13,6 +13,7 @@ from typing import Final
 import polars as pl
 
 from data_contracts import columns as c
+from data_contracts.coded_table import CodedTable
 from data_contracts.contract import Contract, Repair
 from data_contracts.printable import printable
 from data_contracts.storage import write_parquet
@@ -90,18 +91,20 @@ def residue_cleared(column: str) -> Repair:
 
 
 def repair_table(
-    contract: Contract, table: pl.LazyFrame, said: str, checked: int, path: Path
+    contract: Contract, table: pl.LazyFrame, said: str, checked: int, path: Path, coded: CodedTable | None = None
 ) -> tuple[pl.LazyFrame, tuple[RuleVerdict, ...]]:
     """The table with every repair made, and how many of each there were. Each column has one repair at most.
 
     ``table``: as landed, with its columns of provenance; ``said``: its name in messages; ``checked``: its
     rows. Writes [source file, source row, repair, column, before, after] of every repair to ``path``; no file where
     nothing was repaired. A table that needs no repair, which is the rule, costs one pass of counting and is handed back
-    as it is.
+    as it is. ``coded``: distinct texts of columns; one in which none needs a repair is not looked at row by row.
     """
     if not contract.repairs:
         return table, ()
-    counts = _count(table, {r.repair_id: r.when if r.suspect is None else r.suspect for r in contract.repairs})
+    suspects = {r.repair_id: r.when if r.suspect is None else r.suspect for r in contract.repairs}
+    sound = {r.repair_id for r in contract.repairs if coded and r.column in coded and not _any(coded, r)}
+    counts = dict.fromkeys(sound, 0) | _count(table, {name: mark for name, mark in suspects.items() if name not in sound})
     for r in contract.repairs:
         if r.suspect is not None and counts[r.repair_id]:
             counts |= _count(table.filter(r.suspect), {r.repair_id: r.when})
@@ -115,6 +118,12 @@ def repair_table(
     made = pl.scan_parquet(path) if needed else pl.LazyFrame()
     verdicts = (_verdict(contract.table, said, r, counts[r.repair_id], checked, made) for r in contract.repairs)
     return table, tuple(verdicts)
+
+
+def _any(coded: CodedTable, repair: Repair) -> bool:
+    """Whether the repair, which looks at its own column alone, changes one of the column's distinct texts."""
+    texts = coded[repair.column].texts.to_frame(repair.column)
+    return bool(texts.select(repair.when.fill_null(False).any()).item())
 
 
 def _count(table: pl.LazyFrame, marks: Mapping[str, pl.Expr]) -> dict[str, int]:
