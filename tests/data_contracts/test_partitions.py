@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -9,19 +10,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
+from data_contracts import checkpoint
+from data_contracts.carried import Carried
 from data_contracts.checkpoint import check_landing
-from data_contracts.contract import CheckContext
+from data_contracts.contract import CheckContext, Contract
 from data_contracts.errors import ContractBlocked
+from data_contracts.findings import carried_of
 from data_contracts.landing import read_landing
 from data_contracts.landing.partitions import KEPT_DAYS, code_hash
-from data_contracts.verdicts import TableVerdict
+from data_contracts.verdicts import TableVerdict, read_verdicts
 
 AS_OF = date(2021, 6, 30)
 ISIN = "US0378331005"
+TABLES = ("assets", "prices", "transactions", "delivered_holdings")
 
 
 def trades(*rows: tuple[str, date, float], first: int = 1) -> pl.DataFrame:
@@ -57,7 +63,7 @@ def night(source: Path, run: Path, context: CheckContext, kept: Path | None) -> 
     landed = read_landing("nightfolio", source, run / "landed", context.as_of, "withhold", partitions=kept)
     context = replace(context, kept=kept)
     # The tables that partitions are kept of, and what they refer to.
-    chosen = {table: landed[table] for table in ("assets", "prices", "transactions")}
+    chosen = {table: landed[table] for table in TABLES if table in landed}
     return {verdict.table: verdict for verdict in check_landing(chosen, run, context)}
 
 
@@ -90,6 +96,48 @@ def contradict_an_old_row(source: Path) -> None:
     trades(("ann", date(2021, 5, 3), 1.25)).write_parquet(source / "transactions" / "07.parquet")
 
 
+def sell(who: str, units: float) -> Callable[[Path], None]:
+    def change(source: Path) -> None:
+        frame = trades((who, AS_OF, units), first=20).with_columns(pl.lit("sell").alias("side"))
+        frame.write_parquet(source / "transactions" / "07.parquet")
+
+    return change
+
+
+def sell_what_is_not_held(source: Path) -> None:
+    sell("ann", 5.0)(source)  # of 1 and 3
+
+
+def sell_what_is_held(source: Path) -> None:
+    sell("ann", 4.0)(source)
+
+
+def take_anothers_number(source: Path) -> None:
+    trades(("cid", AS_OF, 4.0), first=2).write_parquet(source / "transactions" / "07.parquet")  # bob's
+
+
+def pay_too_much(source: Path) -> None:
+    frame = trades(("cid", AS_OF, 4.0), first=20).with_columns(value=pl.lit(1000.0))
+    frame.write_parquet(source / "transactions" / "07.parquet")
+    pl.DataFrame({"asset_id": [ISIN], "date": [AS_OF], "close": [100.0]}).write_parquet(source / "prices" / "07.parquet")
+
+
+def price_an_old_day(source: Path) -> None:
+    pl.DataFrame({"asset_id": [ISIN], "date": [date(2021, 5, 4)], "close": [300.0]}).write_parquet(
+        source / "prices" / "07.parquet"
+    )
+
+
+def state_a_position(source: Path) -> None:
+    sell("ann", 5.0)(source)
+    stated = {"as_of_date": [date(2021, 4, 30)], "customer_id": ["ann"], "asset_id": [ISIN], "units": [2.0]}
+    pl.DataFrame(stated).write_parquet(source / "holdings.parquet")
+
+
+def strip_a_name(source: Path) -> None:
+    trades((" cid", AS_OF, 4.0), first=20).write_parquet(source / "transactions" / "07.parquet")
+
+
 def spoil_a_field(source: Path) -> None:
     frame = trades(("cid", AS_OF, 4.0), first=20).with_columns(pl.lit("many").alias("units"))
     frame.write_parquet(source / "transactions" / "07.parquet")
@@ -114,6 +162,13 @@ def nothing(source: Path) -> None:
         (remove_a_file, 0, (1, 0)),
         (repeat_an_old_row, 0, (3, 1)),
         (contradict_an_old_row, 0, (3, 1)),
+        (sell_what_is_not_held, 0, None),  # of so few rows one is more than the limit
+        (sell_what_is_held, 0, (4, 0)),
+        (take_anothers_number, 0, (4, 0)),
+        (pay_too_much, 0, None),  # of so few rows one is more than the limit
+        (price_an_old_day, 0, None),
+        (state_a_position, 0, (4, 0)),
+        (strip_a_name, 0, (4, 0)),
         (spoil_a_field, 0, None),  # one row of four: more than the rule's limit, so the night stops either way
         (lose_the_asset, 0, (0, 3)),
         (nothing, -10, (2, 0)),  # a replay of an earlier day: the trade of June is withheld
@@ -144,6 +199,57 @@ def test_the_next_night_is_the_same_to_the_byte(
         return
     assert found["reused"] == found["afresh"]
     assert (found["reused"]["transactions"].accepted, found["reused"]["transactions"].quarantined) == counts
+
+
+@pytest.mark.parametrize(
+    ("change", "rule_id", "failed"),
+    [
+        (sell_what_is_not_held, "sell_beyond_holdings", 1),
+        (sell_what_is_held, "sell_beyond_holdings", 0),
+        (take_anothers_number, "id_of_two_customers", 2),
+        (pay_too_much, "trade_price_near_close", 1),
+        (price_an_old_day, "trade_price_near_close", 1),
+        (state_a_position, "sell_beyond_holdings", 0),
+    ],
+)
+def test_what_a_new_day_changes_of_the_old_ones_is_found(
+    change: Callable[[Path], None], rule_id: str, failed: int, folders: Path, tmp_path: Path, context: CheckContext
+) -> None:
+    context = replace(context, freshness_days=60, quarantine_limits={"transactions": 1.0, "prices": 1.0})
+    night(folders, tmp_path / "first", context, tmp_path / "kept")
+    change(folders)
+    with contextlib.suppress(ContractBlocked):  # of so few rows one is more than some limits
+        night(folders, tmp_path / "second", context, tmp_path / "kept")
+    verdicts = {verdict.table: verdict for verdict in read_verdicts(tmp_path / "second" / "contracts" / "verdicts.json")}
+    assert [rule.failed for rule in verdicts["transactions"].rules if rule.rule_id == rule_id] == [failed]
+
+
+def test_only_what_is_new_is_asked(folders: Path, tmp_path: Path, context: CheckContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three nights: what the second was told of the first, and the third of the second; each is kept under its own files."""
+    found: list[tuple[str, int, bool] | None] = []
+
+    def spy(contract: Contract, *rest: Any) -> Carried | None:
+        carried = carried_of(contract, *rest)
+        if contract.table == "transactions":
+            found.append(None if carried is None else (contract.table, carried.rows, carried.later))
+        return carried
+
+    monkeypatch.setattr(checkpoint, "carried_of", spy)
+    context = replace(context, freshness_days=60)
+    kept = tmp_path / "kept"
+    night(folders, tmp_path / "first", context, kept)
+    add_a_day(folders)
+    night(folders, tmp_path / "second", context, kept)
+    trades(("bob", AS_OF, 4.0), first=30).write_parquet(folders / "transactions" / "08.parquet")  # of the same day as the last
+    night(folders, tmp_path / "third", context, kept)
+    change_an_old_file(folders)
+    night(folders, tmp_path / "fourth", context, kept)
+    assert found == [None, ("transactions", 3, True), ("transactions", 4, False), None]
+    assert len(list((kept / "carried").glob("transactions-*"))) == 2, "of the third and the fourth night"
+    for file in (kept / "carried").glob("*/hits.parquet"):
+        file.write_bytes(b"PAR1 damaged PAR1")
+    night(folders, tmp_path / "fifth", context, kept)
+    assert found[-1] is None, "damaged findings are not used"
 
 
 def test_a_file_is_read_once_and_a_damaged_partition_is_made_again(folders: Path, tmp_path: Path) -> None:
