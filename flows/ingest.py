@@ -83,6 +83,8 @@ def check_contracts(night: Night, landed: Path) -> Path:
     Raises ContractBlocked where a rule stops the night; what was found is on disk by then.
     """
     context = context_of(night.config, night.as_of, night.releases, night.previous())
+    if night.config.contracts.reuse:
+        context = dataclasses.replace(context, kept=night.home / "partitions")
     try:
         verdicts = check_landing(landed_tables(landed), night.folder, context)
     except ContractBlocked:
@@ -119,7 +121,6 @@ def context_of(config: RunConfig, as_of: date, releases: tuple[Release, ...], pr
         releases=releases,
         previous_tables=_accepted_tables(previous),
         capacity_bands=_capacity_bands(config.suitability),
-        kept=home / "partitions" if limits.reuse else None,
     )
 
 
