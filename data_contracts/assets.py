@@ -6,7 +6,7 @@ import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.contract import Before, Column, Contract, Rule
-from data_contracts.repairs import blanks_stripped, code_spelt, isin_capitals
+from data_contracts.repairs import blanks_stripped, code_spelt, day_padded, isin_capitals
 from data_contracts.rules import (
     between,
     flag,
@@ -44,11 +44,12 @@ _VALUES = tuple(column.name for column in COLUMNS if column.name not in _KEY)
 
 CONTRACT = Contract(
     table="assets",
-    version="3",
+    version="4",
     description="Securities with their class, sector and market, dated",
     key=_KEY,
     columns=COLUMNS,
     date_column=c.VALID_FROM,
+    categories=(c.ASSET_CLASS,),
     repairs=(
         isin_capitals(),
         code_spelt(c.ASSET_CLASS, c.ASSET_CLASSES),
@@ -57,6 +58,7 @@ CONTRACT = Contract(
         blanks_stripped(c.SECTOR, "Technology"),
         blanks_stripped(c.INDUSTRY, "Software"),
         blanks_stripped(c.ASSET_SUBCLASS, "Common Stock"),
+        day_padded(c.VALID_FROM),
     ),
     rules=(
         type_rule(),

@@ -12,25 +12,31 @@ from typing import Final
 import polars as pl
 
 from data_contracts import columns as c
-from data_contracts.contract import CheckContext
+from data_contracts.contract import ROW, CheckContext
 
 TRADED_SHARE: Final = 0.5  # of the listed assets
+NO_MARKET: Final = "(no market)"  # assets whose market is not known are held against one another
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 MARKET_DAY: Final = "_market_day"  # how many trading days the market had up to and including a day
 TRADED: Final = "_traded"  # whether the day is one of them
 
 
-def market_of_assets(context: CheckContext) -> pl.LazyFrame | None:
-    """asset_id and market_id of the accepted assets (the newest row counts), where that is known; None: no assets."""
+def market_of_assets(context: CheckContext, unknown: str | None = None) -> pl.LazyFrame | None:
+    """asset_id and market_id of the accepted assets (the newest row that has one counts); None: no assets.
+
+    Assets of no known market are left out, or have the market ``unknown``.
+    """
     path = context.references.get("assets")
     if path is None:
         return None
     rows = pl.scan_parquet(path)
     if c.MARKET_ID not in rows.collect_schema().names():
         return None
-    known = rows.filter(pl.col(c.MARKET_ID).is_not_null())
-    return known.sort(c.VALID_FROM).group_by(c.ASSET_ID).agg(pl.col(c.MARKET_ID).last())
+    known = rows.sort(c.VALID_FROM).group_by(c.ASSET_ID).agg(pl.col(c.MARKET_ID).drop_nulls().last())
+    if unknown is None:
+        return known.filter(pl.col(c.MARKET_ID).is_not_null())
+    return known.with_columns(pl.col(c.MARKET_ID).fill_null(unknown))
 
 
 def open_weekdays(context: CheckContext) -> pl.LazyFrame | None:
@@ -51,6 +57,24 @@ def open_weekdays(context: CheckContext) -> pl.LazyFrame | None:
         .with_columns(pl.col("weekday").str.strip_chars().replace_strict(numbers, default=None, return_dtype=pl.Int8))
         .drop_nulls()
     )
+
+
+def dated_closes(rows: pl.LazyFrame, context: CheckContext) -> pl.LazyFrame | None:
+    """[ROW, asset_id, date, market_id] of the closes that have a day up to as_of; None: no assets to tell markets by."""
+    markets = market_of_assets(context, NO_MARKET)
+    if markets is None:
+        return None
+    known = rows.filter(
+        pl.col(c.ASSET_ID).is_not_null(), pl.col(c.DATE).is_between(pl.date(1990, 1, 1), context.as_of), pl.col(c.CLOSE) > 0
+    )
+    of_market = known.select(ROW, c.ASSET_ID, c.DATE).join(markets, on=c.ASSET_ID, how="inner")
+    return context.once(("closes of markets",), of_market).lazy()
+
+
+def days_of_closes(rows: pl.LazyFrame, context: CheckContext) -> pl.DataFrame | None:
+    """``market_days`` of a table of closes, worked out once for all of its rules."""
+    closes = dated_closes(rows, context)
+    return None if closes is None else context.once(("market days",), market_days(closes))
 
 
 def market_days(closes: pl.LazyFrame) -> pl.LazyFrame:

@@ -28,6 +28,7 @@ from data_contracts import (
 )
 from data_contracts import columns as c
 from data_contracts.coded_table import code_columns, extended, keep_codes, without
+from data_contracts.contents import compare_contents
 from data_contracts.contract import ROW, CheckContext, Contract, Rule
 from data_contracts.findings import carried_of, hashes_of, keep_findings
 from data_contracts.flagged import FlaggedTable, TableCounts, flag_table
@@ -155,7 +156,9 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
     verdicts = tuple(rule_verdict(table, rule, counts, released, landed, context) for rule in contract.rules)
     newest = None if counts.newest is None else (context.as_of - counts.newest).days
     n_accepted, n_quarantined = row_count(accepted), row_count(quarantine)
-    facts = TableFacts(landed.read, n_quarantined, newest)
+    before = context.previous_tables.get(contract.table)
+    contents = None if before is None else compare_contents(contract, accepted, before)
+    facts = TableFacts(landed.read, n_quarantined, newest, contents)
     return TableVerdict(
         table=contract.table,
         contract_version=contract.version,
@@ -182,6 +185,7 @@ def landed_rows(contract: Contract, path: Path, after: int = 0) -> pl.LazyFrame:
         c.SOURCE_ROW: pl.Int64(),
         c.TYPE_ERRORS: pl.List(pl.String()),
         c.RAW: pl.String(),
+        c.RESPELT: pl.String(),
     }
     if path.is_dir():
         schema = {**contract.schema, **provenance}
@@ -195,6 +199,7 @@ def landed_rows(contract: Contract, path: Path, after: int = 0) -> pl.LazyFrame:
         c.SOURCE_FILE: pl.lit(contract.table),
         c.TYPE_ERRORS: pl.lit([], dtype=pl.List(pl.String)),
         c.RAW: pl.lit(None, dtype=pl.String),
+        c.RESPELT: pl.lit(None, dtype=pl.String),
     }
     return table.with_columns(value.alias(name) for name, value in absent.items() if name not in present)
 

@@ -87,6 +87,7 @@ SOURCE_FILE: Final = "_source_file"  # file name inside the source folder
 SOURCE_ROW: Final = "_source_row"  # 1-based data row of that file
 TYPE_ERRORS: Final = "_type_errors"  # columns whose text could not be converted
 RAW: Final = "_raw"  # JSON of the raw row, only where TYPE_ERRORS is not empty
+RESPELT: Final = "_respelt"  # JSON of the texts, by column, that were read otherwise than they are spelt (2021-6-3)
 
 # What the quarantine adds.
 RULE_IDS: Final = "rule_ids"

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 
+from data_contracts.contents import COMMON, FEWER
 from data_contracts.contract import Before, Contract, Example, Repair, Rule
 from data_contracts.errors import StorageError
+from data_contracts.table_rules import WITHOUT_AMOUNT
 
 _OUTCOMES = {
     "quarantine": "the row is set aside",
@@ -44,7 +46,7 @@ def contract_page(contract: Contract) -> str:
     lines += [
         "## Rules",
         "",
-        "Above its limit (share of rows) even a milder rule stops the night.",
+        "Above its limit (share of rows, or of those that can break the rule) even a milder rule stops the night.",
         "",
         *_table(
             ("rule", "what must hold", "if a row breaks it", "limit", "may be released", "breaks it", "to do", "source"),
@@ -73,6 +75,22 @@ def _whole_table(contract: Contract) -> Iterable[str]:
         yield f"freshness: its newest row is at most contracts.freshness_days old at as_of; else {_OUTCOMES[contract.freshness]}"
     yield "volume_change: rows changed by at most contracts.volume_change_limit since the last publication; else the night stops"
     yield "quarantine_share: at most contracts.quarantine_limits of its rows are set aside; else the night stops"
+    if contract.without:
+        yield "table_delivered: the source delivers it, be it without rows; else the table is marked"
+    if contract.table == "transactions":
+        yield (
+            f"amounts_not_lost: at most {WITHOUT_AMOUNT:.0%} of its trades have no value or no units, where others have both and "
+            "the source does not say which; else the table is marked"
+        )
+    yield (
+        f"values_not_lost: no column has less than {FEWER:.0%} of the values that it had at the last publication, of as many "
+        "rows; else the table is marked"
+    )
+    if contract.categories:
+        yield (
+            f"no_new_words, no_words_gone: in {', '.join(contract.categories)} no word is new since the last publication, and "
+            f"none is gone that {COMMON:.0%} of the rows had; else the table is marked"
+        )
     yield (
         "schema_new_column, schema_missing_column, schema_renamed_column, schema_retyped_column: its source has the columns of "
         "the last publication, under the contract's names; else the table is marked"
@@ -146,7 +164,7 @@ def _rule(rule: Rule) -> tuple[str, ...]:
         rule.rule_id,
         rule.description,
         _OUTCOMES[rule.severity],
-        "" if rule.limit == 1.0 else f"{rule.limit:.0%}",
+        "" if rule.limit == 1.0 else f"{rule.limit:.0%}" + ("" if rule.among is None else " of those that can"),
         "yes" if rule.releasable else "no",
         example_text(rule.breaks),
         rule.remedy,

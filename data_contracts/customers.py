@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.contract import AS_OF, Before, Column, Contract, Expectation, Rule
-from data_contracts.repairs import blanks_stripped, code_spelt
+from data_contracts.repairs import blanks_stripped, code_spelt, day_padded
 from data_contracts.rules import flag, not_after_as_of, not_before_1990, not_null, one_of, type_rule
-from data_contracts.searches import conflicting_key, exact_repeats, wholly_null
+from data_contracts.searches import conflicting_key, exact_repeats, unknown_band, wholly_null
 
 COLUMNS = (
     Column(c.CUSTOMER_ID, pl.String(), "the firm's identifier of the customer", examples=("ann", "bob", "cid")),
@@ -34,16 +36,19 @@ _VALUES = tuple(column.name for column in COLUMNS if column.name not in _KEY)
 
 CONTRACT = Contract(
     table="customers",
-    version="3",
+    version="4",
     description="Customers with their declared risk profile, dated",
     key=_KEY,
     columns=COLUMNS,
     date_column=c.VALID_FROM,
+    categories=(c.CUSTOMER_TYPE, c.RISK_LEVEL, c.INVESTMENT_CAPACITY),
     repairs=(
         blanks_stripped(c.CUSTOMER_ID, "ann"),
         blanks_stripped(c.CUSTOMER_TYPE, "mass"),
         code_spelt(c.RISK_LEVEL, c.RISK_LEVELS),
         blanks_stripped(c.INVESTMENT_CAPACITY, "cap_lt_30k"),
+        day_padded(c.LAST_QUESTIONNAIRE_DATE),
+        day_padded(c.VALID_FROM),
     ),
     rules=(
         type_rule(),
@@ -63,8 +68,29 @@ CONTRACT = Contract(
             breaks=({c.RISK_LEVEL: None}, {c.CUSTOMER_ID: "bob", c.RISK_LEVEL: None}),
             keeps=({c.RISK_LEVEL: None}, {c.CUSTOMER_ID: "bob"}),
         ),
+        Rule(
+            # The bands are the firm's: those that its suitability rules give an upper end, by default of CAPACITIES.
+            rule_id="investment_capacity_known",
+            description="investment_capacity is a band that the suitability rules know, or not_available",
+            columns=(c.INVESTMENT_CAPACITY,),
+            severity="warn",
+            complaint="{has} an investment capacity that no suitability rule knows; it counts as the lowest band",
+            remedy="map the source's bands to those of the suitability rules, or give the rules the new band (recommend.rules)",
+            search=unknown_band(),
+            expectation=flag("investment_capacity_known"),
+            limit=0.5,
+            breaks=({c.INVESTMENT_CAPACITY: "30k to 80k"},),
+            keeps=tuple({c.INVESTMENT_CAPACITY: band} for band in (*c.CAPACITIES, None)),
+        ),
         not_after_as_of(c.VALID_FROM),
         not_before_1990(c.VALID_FROM),
+        # The rest of the row is sound: a placeholder for a day that is not known costs no customer.
+        replace(
+            not_before_1990(c.LAST_QUESTIONNAIRE_DATE),
+            severity="warn",
+            complaint="{has} a questionnaire dated before 1990",
+            remedy="leave a day that is not known empty; an early one reads as a profile that was asked for long ago",
+        ),
         Rule(
             rule_id="questionnaire_not_after_as_of",
             description="last_questionnaire_date is not after as_of",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from data_contracts import columns as c
+from data_contracts.asset_rules import asset_has_close
 from data_contracts.contract import Before, Column, Contract, Rule
-from data_contracts.repairs import RESIDUE, blanks_stripped, isin_capitals, residue_cleared
+from data_contracts.repairs import RESIDUE, blanks_stripped, day_padded, isin_capitals, residue_cleared
 from data_contracts.rules import at_least, flag, not_after_as_of, not_before_1990, not_null, type_rule
 from data_contracts.searches import conflicting_key, exact_repeats, unknown_reference
 
@@ -20,13 +21,13 @@ _KEY = (c.AS_OF_DATE, c.CUSTOMER_ID, c.ASSET_ID)
 
 CONTRACT = Contract(
     table="delivered_holdings",
-    version="2",
+    version="3",
     description="Positions delivered by the source",
     key=_KEY,
     columns=COLUMNS,
     date_column=c.AS_OF_DATE,
     rows_required=False,
-    repairs=(blanks_stripped(c.CUSTOMER_ID, "ann"), isin_capitals(), residue_cleared(c.UNITS)),
+    repairs=(blanks_stripped(c.CUSTOMER_ID, "ann"), isin_capitals(), residue_cleared(c.UNITS), day_padded(c.AS_OF_DATE)),
     rules=(
         type_rule(),
         not_null(c.AS_OF_DATE),
@@ -60,6 +61,7 @@ CONTRACT = Contract(
             breaks=({c.ASSET_ID: "IE00B66F4759"},),
             keeps=({},),
         ),
+        asset_has_close(among=pl.col(c.UNITS) > RESIDUE, keeps=({}, {c.ASSET_ID: "GB0002634946", c.UNITS: 0.0})),
         Rule(
             rule_id="customer_known",
             description="customer_id occurs among the accepted customers",

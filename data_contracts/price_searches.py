@@ -17,7 +17,7 @@ from typing import Final, Literal
 import polars as pl
 
 from data_contracts import columns as c
-from data_contracts.calendar import MARKET_DAY, TRADED, market_days, market_of_assets, open_weekdays
+from data_contracts.calendar import MARKET_DAY, TRADED, dated_closes, days_of_closes, market_of_assets, open_weekdays
 from data_contracts.contract import ROW, CheckContext, Detail, Search
 
 Jump = Literal["outlier", "split", "level_shift", "undecided"]
@@ -104,15 +104,10 @@ def jump_detail(days: int, closes: int) -> Detail:
 
 def _with_market_days(rows: pl.LazyFrame, context: CheckContext) -> tuple[pl.LazyFrame, pl.LazyFrame] | None:
     """Closes with their market and its trading days [ROW, asset_id, date, market_id, ...] by asset and day; those days alone."""
-    markets = market_of_assets(context)
-    if markets is None:
+    closes, found = dated_closes(rows, context), days_of_closes(rows, context)
+    if closes is None or found is None:
         return None
-    known = rows.filter(
-        pl.col(c.ASSET_ID).is_not_null(), pl.col(c.DATE).is_between(pl.date(1990, 1, 1), context.as_of), pl.col(c.CLOSE) > 0
-    )
-    of_market = known.select(ROW, c.ASSET_ID, c.DATE).join(markets, on=c.ASSET_ID, how="inner")
-    closes = context.once(("closes of markets",), of_market).lazy()
-    days = context.once(("market days",), market_days(closes)).lazy()
+    days = found.lazy()
     dated = closes.join(days, on=[c.MARKET_ID, c.DATE], how="inner").sort(c.ASSET_ID, c.DATE, ROW)
     return context.once(("dated closes",), dated).lazy(), days
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 
 import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.contract import Before, Column, Contract, Example, Rule, Severity
+from data_contracts.market_gaps import SPARSE, Hole, hole_detail, market_holes
 from data_contracts.price_searches import (
     Jump,
     jump_detail,
@@ -18,7 +19,7 @@ from data_contracts.price_searches import (
     stale_closes,
     unchanged_closes,
 )
-from data_contracts.repairs import isin_capitals
+from data_contracts.repairs import day_padded, isin_capitals
 from data_contracts.rules import above, flag, not_after_as_of, not_before_1990, not_null, type_rule
 from data_contracts.searches import conflicting_key, exact_repeats, unknown_reference
 
@@ -28,6 +29,8 @@ NEIGHBOUR_DAYS = 5
 REVERT_CLOSES = 3
 # Trading days of its market without a close of the asset.
 MISSING_DAYS = 5
+# Weekdays in a row that a market has off at the most in Europe and America; longer holidays elsewhere are named as holes.
+HOLIDAYS = 3
 # So many closes equal to the one before stand for a price that is carried forward, not made.
 UNCHANGED_CLOSES = 20
 # A day of the examples on which no market in them is open.
@@ -51,6 +54,34 @@ def _with_others(days: int, *closes: Mapping[str, object]) -> Example:
     others = ("GB0002634946", "DE000BAY0017")
     every = [{c.ASSET_ID: other, c.DATE: Before(day + 2)} for other in others for day in range(days)]
     return (*closes, *every)
+
+
+def _every_weekday(days: int, without: Iterable[int] = (), fresh: int = 0) -> Example:
+    """Closes of an asset on the last so many weekdays before as_of, but for those ``without`` (0 the newest).
+
+    ``fresh``: closes of an asset of another market, on so many weekdays after them.
+    """
+    last = date(2021, 6, 29)  # a Tuesday, the day before the examples' as_of
+    weekdays = [day for day in (last - timedelta(days=n) for n in range(2 * days)) if day.weekday() < 5][: days + fresh]
+    own = [{c.DATE: day} for place, day in enumerate(weekdays[fresh:]) if place not in without]
+    return (*own, *({c.ASSET_ID: "GB0002634946", c.DATE: day} for day in weekdays[:fresh]))
+
+
+def _hole(rule_id: str, kind: Hole, description: str, complaint: str, remedy: str, breaks: Example, keeps: Example) -> Rule:
+    """Weekdays on which a whole market has no close, see ``market_gaps``."""
+    return Rule(
+        rule_id=rule_id,
+        description=description,
+        columns=_KEY,
+        severity="warn",
+        complaint=complaint,
+        remedy=remedy,
+        search=market_holes(kind, HOLIDAYS),
+        detail=hole_detail(kind, HOLIDAYS),
+        expectation=flag(rule_id),
+        breaks=breaks,
+        keeps=keeps,
+    )
 
 
 def _jump(
@@ -83,13 +114,13 @@ def _jump(
 
 CONTRACT = Contract(
     table="prices",
-    version="2",
+    version="3",
     description="Daily closes",
     key=_KEY,
     columns=COLUMNS,
     date_column=c.DATE,
     freshness="block",
-    repairs=(isin_capitals(),),
+    repairs=(isin_capitals(), day_padded(c.DATE)),
     rules=(
         type_rule(),
         not_null(c.ASSET_ID),
@@ -182,6 +213,33 @@ CONTRACT = Contract(
             expectation=flag("price_missing"),
             breaks=_with_others(10, *({c.DATE: Before(days)} for days in (12, 5))),
             keeps=_with_others(10, *({c.DATE: Before(days)} for days in (12, 6))),
+        ),
+        _hole(
+            "price_market_gap",
+            "gap",
+            f"no market is without a close on more than {HOLIDAYS} of its weekdays in a row",
+            f"{{is}} the first of a market after more than {HOLIDAYS} of its weekdays in a row without any close",
+            "deliver the days that are missing for the whole market; a long holiday needs no correction",
+            breaks=_every_weekday(40, without=range(10, 14)),
+            keeps=_every_weekday(40, without=range(10, 13)),
+        ),
+        _hole(
+            "price_market_stale",
+            "stale",
+            f"no market's newest close lies more than {HOLIDAYS} of its weekdays before the newest of all",
+            f"{{is}} the newest of a market, and other markets have closes more than {HOLIDAYS} of its weekdays later",
+            "deliver the market's newest closes, or see whether its feed has ended",
+            breaks=_every_weekday(40, fresh=4),
+            keeps=_every_weekday(40, fresh=3),
+        ),
+        _hole(
+            "price_market_sparse",
+            "sparse",
+            f"no market is without a close on more than {SPARSE:.0%} of its weekdays, longer runs not counted",
+            f"{{is}} the newest of a market without a close on more than {SPARSE:.0%} of its weekdays",
+            "see whether a weekday or single days are missing for the whole market; correct trading_days where it is closed then",
+            breaks=_every_weekday(80, without=range(1, 80, 5)),
+            keeps=_every_weekday(80, without=range(1, 80, 7)),
         ),
         Rule(
             rule_id="price_stale",

@@ -75,6 +75,23 @@ def isin_capitals() -> Repair:
     )
 
 
+def day_padded(column: str) -> Repair:
+    """A day without leading zeros, read by the reader for what it can only be: the contract's spelling is YYYY-MM-DD."""
+    text = pl.col(c.RESPELT).str.json_path_match(f"$.{column}")
+    return Repair(
+        repair_id=f"{column}_padded",
+        description=f"{column} without leading zeros (2021-6-3) is the day that it can only be",
+        column=column,
+        suspect=pl.col(c.RESPELT).is_not_null(),
+        when=text.is_not_null(),
+        value=pl.col(column),
+        before=text,
+        remedy="export days as YYYY-MM-DD",
+        breaks=({c.RESPELT: f'{{"{column}": "2021-6-3"}}'},),
+        keeps=({c.RESPELT: '{"another_day": "2021-6-3"}'},),
+    )
+
+
 def residue_cleared(column: str) -> Repair:
     """What a sum of fractions leaves where nothing is left, and the negative zero."""
     negative_zero = (pl.col(column) == 0.0) & (1.0 / pl.col(column) < 0.0)
@@ -139,7 +156,7 @@ def _changes(table: pl.LazyFrame, repair: Repair) -> pl.LazyFrame:
         c.SOURCE_ROW,
         pl.lit(repair.repair_id).alias(REPAIR_ID),
         pl.lit(repair.column).alias(COLUMN),
-        pl.col(repair.column).cast(pl.String).alias(BEFORE),
+        (pl.col(repair.column).cast(pl.String) if repair.before is None else repair.before).alias(BEFORE),
         repair.value.cast(pl.String).alias(AFTER),
     )
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.contract import Before, Column, Contract, Rule
-from data_contracts.repairs import blanks_stripped, code_spelt, isin_capitals
+from data_contracts.repairs import blanks_stripped, code_spelt, day_padded, isin_capitals
 from data_contracts.rules import flag, isin_check_digit, not_after_as_of, not_null, one_of, type_rule
 from data_contracts.searches import unknown_reference
 
@@ -30,14 +30,20 @@ def _blocking(rule: Rule) -> Rule:
 
 CONTRACT = Contract(
     table="restricted",
-    version="3",
+    version="4",
     description="Restricted and watch lists, dated",
     key=(c.ASSET_ID, c.LIST_KIND, c.VALID_FROM),
     columns=COLUMNS,
     date_column=c.VALID_FROM,
     rows_required=False,
     without="no asset is restricted or watched this night",
-    repairs=(isin_capitals(), code_spelt(c.LIST_KIND, c.LIST_KINDS), blanks_stripped(c.REASON, "takeover")),
+    repairs=(
+        isin_capitals(),
+        code_spelt(c.LIST_KIND, c.LIST_KINDS),
+        blanks_stripped(c.REASON, "takeover"),
+        day_padded(c.VALID_FROM),
+        day_padded(c.VALID_TO),
+    ),
     rules=(
         *(
             _blocking(rule)

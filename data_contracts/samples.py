@@ -33,9 +33,10 @@ FILES: Final = {
 
 def example_table(contract: Contract, example: Example, as_of: date = SAMPLE_AS_OF) -> pl.DataFrame:
     """The rows of an example as a landed table: the contract's columns and those that say where a row came from."""
-    provenance = {c.SOURCE_FILE: pl.String(), c.SOURCE_ROW: pl.Int64(), c.TYPE_ERRORS: pl.List(pl.String()), c.RAW: pl.String()}
+    said = {name: pl.String() for name in (c.SOURCE_FILE, c.RAW, c.RESPELT)}
+    provenance = {**said, c.SOURCE_ROW: pl.Int64(), c.TYPE_ERRORS: pl.List(pl.String())}
     schema = {**contract.schema, **provenance}
-    sound = {**contract.sound_row, c.SOURCE_FILE: f"{contract.table}.csv", c.TYPE_ERRORS: [], c.RAW: None}
+    sound = {**contract.sound_row, c.SOURCE_FILE: f"{contract.table}.csv", c.TYPE_ERRORS: [], c.RAW: None, c.RESPELT: None}
     listed = [{**sound, **changes, c.SOURCE_ROW: number} for number, changes in enumerate(example, start=1)]
     return pl.DataFrame([{name: day_of(row[name], as_of) for name in schema} for row in listed], schema=schema)
 

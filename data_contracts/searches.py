@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from data_contracts import columns as c
 from data_contracts.contract import ROW, CheckContext, RepeatSearch, Search
 
 Keep = Literal["first", "last", "none"]
@@ -91,5 +92,15 @@ def wholly_null(column: str) -> Search:
     def search(rows: pl.LazyFrame, context: CheckContext) -> pl.Series:
         known = rows.select(pl.col(column).is_not_null().any()).collect(engine="streaming").item()
         return (rows.head(0) if known else rows).select(ROW).collect(engine="streaming")[ROW]
+
+    return search
+
+
+def unknown_band() -> Search:
+    """Rows whose investment capacity is a word that the night's suitability rules do not know; null is no word."""
+
+    def search(rows: pl.LazyFrame, context: CheckContext) -> pl.Series:
+        strange = ~pl.col(c.INVESTMENT_CAPACITY).is_in(list(context.capacity_bands))
+        return rows.filter(strange).select(ROW).collect(engine="streaming")[ROW]
 
     return search

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from data_contracts.contents import COMMON, FEWER, Contents
 from data_contracts.contract import CheckContext, Contract, Expectation, Severity
 from data_contracts.expectations import Counted, count_failures
 from data_contracts.landing.drift import compare
@@ -15,15 +16,21 @@ from data_contracts.verdicts import RuleVerdict, rows
 
 # Share of quarantined rows that stops the night where the settings name no other.
 DEFAULT_QUARANTINE_LIMIT = 0.05
+# Share of trades that may lack their amount in a source that otherwise has it: transfers, subscriptions not yet priced.
+WITHOUT_AMOUNT = 0.05
 
 
 @dataclass(frozen=True)
 class TableFacts:
-    """Counts of one table: rows read and quarantined, and the age in days of its newest row (None: no dated row)."""
+    """Counts of one table: rows read and quarantined, and the age in days of its newest row (None: no dated row).
+
+    ``contents``: how its columns differ from those of the last publication (None: nothing to compare with).
+    """
 
     read: int
     quarantined: int
     newest_age_days: int | None
+    contents: Contents | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,23 @@ def _rules(contract: Contract, landed: LandedTable, facts: TableFacts, context: 
             )
         )
     listed += _column_rules(landed, context)
+    if facts.contents is not None:
+        listed += _content_rules(contract, landed, facts.contents)
+    if landed.without_amount is not None and landed.without_amount < read:  # a source without any amount has lost none
+        listed.append(
+            _TableRule(
+                "amounts_not_lost",
+                f"at most {WITHOUT_AMOUNT:.0%} of the trades have no value or no units, where others have both",
+                "warn",
+                landed.without_amount / read,
+                None,
+                WITHOUT_AMOUNT,
+                f"{table}: {landed.without_amount:,} of {rows(read)} ({landed.without_amount / read:.1%}) have no value or no "
+                f"units and count as dated_only (allowed: {WITHOUT_AMOUNT:.0%})",
+                "see whether the export lost the amounts: holdings of such trades are not known; where they are not known to the"
+                " source either, say so in record_kind",
+            )
+        )
     if read > 0:
         share, most = facts.quarantined / read, context.quarantine_limits.get(contract.table, DEFAULT_QUARANTINE_LIMIT)
         listed.append(
@@ -207,6 +231,41 @@ def _column_rules(landed: LandedTable, context: CheckContext) -> list[_TableRule
     return [
         _TableRule(rule_id, description, "warn", float(len(found)), None, 0.0, f"{landed.said}: {lead} {_named(found)}", remedy)
         for rule_id, description, found, lead, remedy in asked
+    ]
+
+
+def _content_rules(contract: Contract, landed: LandedTable, found: Contents) -> list[_TableRule]:
+    """What the accepted rows no longer hold, or hold for the first time."""
+    asked = [
+        (
+            "values_not_lost",
+            f"no column has less than {FEWER:.0%} of the values that it had at the last publication, of as many rows",
+            found.lost,
+            "since the last publication values were lost:",
+            "see whether the export lost the column or most of it; what is empty is unknown to every later step",
+        )
+    ]
+    if contract.categories:
+        names = ", ".join(contract.categories)
+        asked += [
+            (
+                "no_new_words",
+                f"{names}: no word that no row had at the last publication",
+                found.new,
+                "since the last publication new words:",
+                "nothing, if the sender announced them; else see whether a known word is spelt otherwise",
+            ),
+            (
+                "no_words_gone",
+                f"{names}: no word that {COMMON:.0%} of the rows had at the last publication is gone",
+                found.gone,
+                "since the last publication no row has any more:",
+                "see whether a part of the export is missing, or the column has been given one value throughout",
+            ),
+        ]
+    return [
+        _TableRule(rule_id, description, "warn", float(len(words)), None, 0.0, f"{landed.said}: {lead} {_named(words)}", remedy)
+        for rule_id, description, words, lead, remedy in asked
     ]
 
 

@@ -16,9 +16,11 @@ from datetime import date, timedelta
 import polars as pl
 
 from data_contracts import columns as c
+from data_contracts.asset_rules import asset_has_close
+from data_contracts.asset_searches import before_listing, listing_detail
 from data_contracts.contract import AS_OF, Before, Column, Contract, Example, Rule
 from data_contracts.oversold import sold_beyond_holdings, sold_by_those_who_traded
-from data_contracts.repairs import RESIDUE, blanks_stripped, code_spelt, isin_capitals
+from data_contracts.repairs import RESIDUE, blanks_stripped, code_spelt, day_padded, isin_capitals
 from data_contracts.rules import above, at_least, between, flag, not_after_as_of, not_before_1990, not_null, one_of, type_rule
 from data_contracts.searches import conflicting_key, exact_repeats, unknown_reference
 from data_contracts.trade_searches import (
@@ -56,6 +58,7 @@ _ALL = tuple(column.name for column in COLUMNS)
 SATURDAY = date(2021, 6, 26)
 # A trade known to lie in a longer window is known to lie nowhere; a negative one would end before it begins.
 LONGEST_WINDOW = 366  # days
+LISTING_DAYS = 30
 # A first day with so many times the median day's trades, and so many at the least, is where a source begins.
 OPENING_TIMES, OPENING_LEAST = 10, 50
 _BARE_ROW: dict[str, object] = {
@@ -82,7 +85,7 @@ def last_possible_date() -> pl.Expr:
 
 CONTRACT = Contract(
     table="transactions",
-    version="5",
+    version="6",
     description="Trades of customers, dated, with what is known of their amount",
     key=_NUMBERED,
     columns=COLUMNS,
@@ -98,6 +101,7 @@ CONTRACT = Contract(
         blanks_stripped(c.CHANNEL, "branch"),
         blanks_stripped(c.MARKET_ID, "XNGS"),
         code_spelt(c.RECORD_KIND, c.RECORD_KINDS),
+        day_padded(c.DATE),
     ),
     rules=(
         type_rule(),
@@ -187,6 +191,22 @@ CONTRACT = Contract(
             expectation=flag("asset_known"),
             breaks=({c.ASSET_ID: "IE00B66F4759"},),
             keeps=({},),
+        ),
+        asset_has_close(),
+        Rule(
+            # A security is subscribed, and booked, some weeks before its first close at the most.
+            rule_id="trade_before_listing",
+            description=f"no trade is more than {LISTING_DAYS} days older than its asset's first close or valid_from",
+            columns=(c.ASSET_ID, c.DATE),
+            severity="warn",
+            complaint=f"{{is}} more than {LISTING_DAYS} days older than the first close or valid_from of the asset",
+            remedy="see whether the day of the trade or its asset is wrong, or deliver the asset's earlier closes and rows",
+            search=before_listing(LISTING_DAYS),
+            detail=listing_detail(LISTING_DAYS),
+            expectation=flag("trade_before_listing"),
+            limit=0.5,
+            breaks=({c.ASSET_ID: "DE000BAY0017", c.DATE: Before(331)},),
+            keeps=({c.ASSET_ID: "DE000BAY0017", c.DATE: Before(330)}, {c.DATE: Before(331)}),
         ),
         Rule(
             # The trade is sound; what is missing is the profile. Without one the customer gets no recommendation.

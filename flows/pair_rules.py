@@ -185,7 +185,10 @@ class _Known:
 
     def _capacity_reached(self, bands: Mapping[str, float]) -> Bools:
         people = self.customers.join(self._worth(), on="customer_id", how="left", maintain_order="left")
-        end = people["investment_capacity"].replace_strict(dict(bands), default=0.0, return_dtype=pl.Float64)
+        # A band that the rule does not know may be the lowest; a capacity that is not available is not asked about.
+        lowest = min((end for end in bands.values() if end > 0), default=0.0)
+        ends = {NOT_AVAILABLE: 0.0, **bands}
+        end = people["investment_capacity"].fill_null(NOT_AVAILABLE).replace_strict(ends, default=lowest, return_dtype=pl.Float64)
         return ((end > 0) & (people["total"].fill_null(0.0) > end)).to_numpy()
 
     def _groups(self, rule: Concentration) -> Groups:

@@ -79,7 +79,10 @@ def _simple(rule: Mapping[str, Any], as_of: date, slack: float) -> pl.Expr:
             dearest = end * (float(rule["share"]) * (1 + slack))
             return (end > 0) & (pl.col("now_close") > dearest)
         case "capacity_reached":
-            end = _case(pl.col("now_investment_capacity"), rule["bands"])
+            # An unknown band counts as the lowest, an unknown capacity as none.
+            band, ends = pl.col("now_investment_capacity"), [float(end) for end in rule["bands"].values() if end > 0]
+            asked = pl.when(band != "not_available").then(pl.lit(min(ends, default=0.0)))
+            end = pl.coalesce(_case(band, rule["bands"]), asked)
             return (end > 0) & (pl.col("now_worth") > end * (1 + slack))
         case "held":
             return pl.col("now_status") == "held"

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from data_contracts.corruptions import sample as s
-from data_contracts.corruptions.case import Corruption, blocked, quarantined, refused, warned, withheld
+from data_contracts.corruptions.case import Corruption, blocked, quarantined, refused, repaired, warned, withheld
 from data_contracts.corruptions.edits import Value, again, cell, cells, column, parquet
 from data_contracts.corruptions.in_values import WITH_ITS_ROWS
 
@@ -26,6 +26,11 @@ def _units(name: str, value: str) -> Corruption:
 
 def _day_month(text: str) -> str:
     return date.fromisoformat(text).strftime("%d/%m/%Y")
+
+
+def _bare_day(text: str) -> str:
+    day = date.fromisoformat(text)
+    return f"{day.year}-{day.month}-{day.day}"
 
 
 TYPES = (
@@ -55,6 +60,18 @@ TYPES = (
     ),
     _day("a month in letters", "29 Jun 2021"),
     _day("a day without separators", lambda text: text.replace("-", "")),
+    Corruption(
+        "a day without leading zeros",
+        "types",
+        cell(s.PRICE_FILE, 30, timestamp=_bare_day),
+        repaired("prices", "date_padded", 1),
+    ),
+    Corruption(
+        "every day without leading zeros",
+        "types",
+        column(s.TRADE_FILE, timestamp=_bare_day),
+        repaired("transactions", "date_padded", 200),
+    ),
     Corruption(
         "every day as day, month, year", "types", column(s.PRICE_FILE, timestamp=_day_month), blocked("prices", "type", 1300)
     ),
@@ -130,6 +147,20 @@ NULLS = (
     Corruption(
         "no risk level in any row", "nulls", column(s.CUSTOMER_FILE, riskLevel=""), warned("customers", "risk_level_not_lost", 40)
     ),
+    Corruption("no sector in any row", "nulls", column(s.ASSET_FILE, sector=""), warned("assets", "values_not_lost", 1)),
+    Corruption(
+        "amounts of some trades lost",
+        "nulls",
+        cells(s.TRADE_FILE, range(1, 31), totalValue="", units=""),
+        warned("transactions", "amounts_not_lost", 1),
+        first=True,
+    ),
+    Corruption(
+        "amounts of all trades lost",
+        "nulls",
+        column(s.TRADE_FILE, totalValue="", units=""),
+        warned("transactions", "values_not_lost", 1),
+    ),
     Corruption("no name of a market", "nulls", cell(s.MARKET_FILE, 2, name=""), blocked("markets", "quarantine_share", 1)),
 )
 
@@ -183,6 +214,12 @@ DATES = (
         quarantined("assets", "valid_from_not_before_1990", 1, **WITH_ITS_ROWS),
     ),
     Corruption(
+        "an asset described after its trades",
+        "dates",
+        cell(s.ASSET_FILE, 5, timestamp="2021-06-25"),
+        warned("transactions", "trade_before_listing", 6),
+    ),
+    Corruption(
         "a customer of tomorrow",
         "dates",
         cell(s.CUSTOMER_FILE, 9, timestamp=_later(1)),
@@ -202,6 +239,13 @@ DATES = (
         "dates",
         cell(s.CUSTOMER_FILE, 9, lastQuestionnaireDate="2020-06-01"),
         warned("customers", "questionnaire_not_after_row", 1),
+    ),
+    Corruption(
+        "a questionnaire of 1900",
+        "dates",
+        cell(s.CUSTOMER_FILE, 9, lastQuestionnaireDate="1900-01-01"),
+        warned("customers", "last_questionnaire_date_not_before_1990", 1),
+        first=True,
     ),
     Corruption(
         "day and month swapped in a close",

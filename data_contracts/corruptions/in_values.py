@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 
 import polars as pl
 
 from data_contracts.corruptions import sample as s
 from data_contracts.corruptions.case import Corruption, blocked, quarantined, repaired, warned
-from data_contracts.corruptions.edits import Edit, again, both, cell, cells, drop, lines, parquet
+from data_contracts.corruptions.edits import Edit, again, both, cell, cells, column, drop, lines, parquet
 
 # close_prices.csv has the 20 assets of a day side by side: row 1 + 20 d + a is asset a on day d.
 # What goes with the last asset where it is not accepted: its closes, trades and positions.
@@ -24,6 +25,13 @@ def _closes(asset: int, first: int, last: int, change: Callable[[float], float])
 def _without(asset: int, first: int, last: int) -> Edit:
     rows = {1 + s.ASSETS * day + asset for day in range(first, last + 1)}
     return drop(s.PRICE_FILE, lambda number, fields: number in rows)
+
+
+def _shut(market: str, first: int, last: int) -> Edit:
+    """Without the closes of a market (of every market) on the days first to last."""
+    days = {str(day) for day in s.days()[first : last + 1]}
+    gone = {s.isin(asset) for asset in range(s.ASSETS) if market in ("", s.market(asset))}
+    return drop(s.PRICE_FILE, lambda number, fields: fields[0] in gone and fields[1] in days)
 
 
 def _tenfold(line: str) -> str:
@@ -118,6 +126,32 @@ KEYS = (
         cell(s.CUSTOMER_FILE, 9, riskLevel="Moderate"),
         quarantined("customers", "risk_level_in_set", 1),
     ),
+    Corruption(
+        "an unknown band of capacity",
+        "keys",
+        cell(s.CUSTOMER_FILE, 9, investmentCapacity="CAP_30K_50K"),
+        warned("customers", "investment_capacity_known", 1),
+        first=True,
+    ),
+    Corruption(
+        "every capacity in the sender's own words",
+        "keys",
+        column(s.CUSTOMER_FILE, investmentCapacity="30 to 80 thousand"),
+        blocked("customers", "investment_capacity_known", 40),
+    ),
+    Corruption(
+        "a new kind of customer",
+        "keys",
+        cell(s.CUSTOMER_FILE, 9, customerType="Platinum"),
+        warned("customers", "no_new_words", 1),
+    ),
+    Corruption(
+        "every customer of one kind",
+        "keys",
+        column(s.CUSTOMER_FILE, customerType="Mass"),
+        warned("customers", "no_words_gone", 1),
+    ),
+    Corruption("every stock a bond", "keys", column(s.ASSET_FILE, assetCategory="Bond"), warned("assets", "no_words_gone", 1)),
 )
 
 PRICES = (
@@ -150,6 +184,44 @@ PRICES = (
     ),
     Corruption("ten days without a close", "prices", _without(4, 30, 39), warned("prices", "price_missing", 1, prices=10)),
     Corruption("no close since eight days", "prices", _without(4, 57, 64), warned("prices", "price_stale", 1, prices=8)),
+    Corruption(
+        "a week without a close of one market",
+        "prices",
+        _shut("XATH", 30, 34),
+        warned("prices", "price_market_gap", 1, prices=35),
+        first=True,
+    ),
+    Corruption(
+        "a week without any close", "prices", _shut("", 30, 34), warned("prices", "price_market_gap", 3, prices=100), first=True
+    ),
+    Corruption(
+        "one market's closes of the last week missing",
+        "prices",
+        _shut("XLON", 60, 64),
+        warned("prices", "price_market_stale", 1, prices=30),
+        first=True,
+    ),
+    Corruption(
+        "no closes of Mondays",
+        "prices",
+        drop(s.PRICE_FILE, lambda number, fields: date.fromisoformat(fields[1]).weekday() == 0),
+        warned("prices", "price_market_sparse", 3, prices=260),
+        first=True,
+    ),
+    Corruption(
+        "no close of an asset that is traded",
+        "prices",
+        _without(4, 0, 64),
+        warned("transactions", "asset_has_close", 10, prices=65),
+        first=True,
+    ),
+    Corruption(
+        "closes of an asset that begin late",
+        "prices",
+        _without(4, 0, 49),
+        warned("transactions", "trade_before_listing", 4, prices=50),
+        first=True,
+    ),
     Corruption(
         "two closes of one day",
         "prices",

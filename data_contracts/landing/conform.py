@@ -17,7 +17,7 @@ import polars as pl
 from data_contracts import columns as c
 from data_contracts.contract import Column, Contract
 from data_contracts.errors import LandingError
-from data_contracts.landing.days import day_of_datetime, day_of_text, has_timestamps
+from data_contracts.landing.days import day_of_datetime, day_of_text, has_timestamps, unpadded
 from data_contracts.landing.drift import NOT_READ, hint_of_renaming, kind_of_dtype, kinds_of
 from data_contracts.landing.files import CsvFile
 from data_contracts.landing.landed import LandedTable, SourceFile
@@ -183,21 +183,24 @@ def _said_of_days(columns: Mapping[str, str], time_zone: str) -> list[str]:
 
 
 def _known(contract: Contract, rows: pl.LazyFrame, as_of: date, withhold: bool) -> pl.LazyFrame:
-    """What must be known of a part before it is written: one row of withheld (rows), newest (day), failed (fields)."""
+    """What must be known of a part before it is written: one row of withheld (rows), newest (day), failed (fields),
+    respelt (rows)."""
     dated = contract.date_column is not None
     day = row_date(contract) if dated else pl.lit(None, pl.Date)
     return rows.select(
         ((day > as_of).fill_null(False).sum() if withhold else pl.lit(0)).cast(pl.Int64).alias("withheld"),
         day.max().alias("newest"),
         pl.col(c.TYPE_ERRORS).list.len().sum().cast(pl.Int64).alias("failed"),
+        pl.col(c.RESPELT).count().cast(pl.Int64).alias("respelt"),
     )
 
 
 def _kept_rows(contract: Contract, rows: pl.LazyFrame, fact: Mapping[str, Any], as_of: date) -> pl.LazyFrame:
-    """The rows of a part that are read; where every field converted, without the columns that would say otherwise."""
+    """The rows of a part that are read; where every field converted as it is, without the columns that would say otherwise."""
     if fact["withheld"]:
         rows = rows.filter(~(row_date(contract) > as_of).fill_null(False))
-    return rows if fact["failed"] else rows.drop(c.TYPE_ERRORS, c.RAW)
+    idle = [] if fact["failed"] else [c.TYPE_ERRORS, c.RAW]
+    return rows.drop(idle if fact["respelt"] else [*idle, c.RESPELT])
 
 
 def row_date(contract: Contract) -> pl.Expr:
@@ -214,6 +217,7 @@ def empty_table(contract: Contract) -> pl.DataFrame:
         c.SOURCE_ROW: pl.Int64(),
         c.TYPE_ERRORS: pl.List(pl.String()),
         c.RAW: pl.String(),
+        c.RESPELT: pl.String(),
     }
     return pl.DataFrame(schema={**contract.schema, **provenance})
 
@@ -242,6 +246,9 @@ def _typed(contract: Contract, part: Part, time_zone: str) -> pl.LazyFrame:
         seen = pl.col(c.SOURCE_ROW) != part.open_row
         cut = [name for name in typed if part.open_column in part.values[name].meta.root_names()]
         typed |= {name: pl.when(seen).then(typed[name]) for name in cut}
+    texts = [name for name in typed if types[name] == pl.String() and contract.column(name).dtype == pl.Date()]
+    padded = {name: typed[name].is_not_null() & unpadded(pl.col(name), moments=name in moments) for name in texts}
+    respelt = [pl.when(short).then(pl.col(name)).alias(name) for name, short in padded.items()]
     # A column that is taken as it is cannot fail.
     converted = {name: value for name, value in typed.items() if not value.meta.eq(pl.col(name))}
     failed = [pl.lit(False), *(pl.col(name).is_not_null() & value.is_null() for name, value in converted.items())]
@@ -253,7 +260,15 @@ def _typed(contract: Contract, part: Part, time_zone: str) -> pl.LazyFrame:
         c.SOURCE_ROW,
         errors.list.drop_nulls().alias(c.TYPE_ERRORS),
         pl.when(pl.any_horizontal(failed)).then(pl.col(c.RAW).struct.json_encode()).alias(c.RAW),
+        _json_of_those(respelt).alias(c.RESPELT),
     )
+
+
+def _json_of_those(texts: Sequence[pl.Expr]) -> pl.Expr:
+    """The texts as one JSON object by their names; null where all of them are."""
+    if not texts:
+        return pl.lit(None, pl.String)
+    return pl.when(pl.any_horizontal(text.is_not_null() for text in texts)).then(pl.struct(texts).struct.json_encode())
 
 
 def _convert(part: Part, column: Column, found: pl.DataType, time_zone: str) -> pl.Expr:

@@ -36,6 +36,18 @@ def day_of_text(value: pl.Expr, time_zone: str) -> pl.Expr:
     )
 
 
+def unpadded(value: pl.Expr, *, moments: bool) -> pl.Expr:
+    """Whether a text that was read as a day lacks a leading zero in its month or day: 2021-6-3, 2021-6-3 10:00.
+
+    The year comes first, so it can only be one day; reading it as that is a repair, and counted as one. ``moments``: there are
+    timestamps among the texts; else the length tells.
+    """
+    bare = value.str.strip_chars()
+    if moments:
+        return bare.str.contains(r"^\d{4}-(\d-|\d\d-\d([T ]|$))")
+    return (bare.str.len_bytes() < len("YYYY-MM-DD")) & (bare.str.slice(4, 1) == "-")
+
+
 def _forms(zone: str) -> list[str]:
     return [f"%Y-%m-%d %H:%M:%S%.f{zone}", f"%Y-%m-%d %H:%M{zone}"]
 

@@ -21,7 +21,7 @@ _ALIKE: Final = 0.75  # share of letters in common, in order, from which a name 
 _PATTERNS: Final = (
     ("integer", r"^[+-]?\d+$"),
     ("decimal", r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"),
-    ("date", r"^\d{4}-\d{2}-\d{2}$"),
+    ("date", r"^\d{4}-\d{1,2}-\d{1,2}$"),
     ("timestamp", r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}"),
     ("boolean", r"^(?i:true|false|yes|no)$"),
 )

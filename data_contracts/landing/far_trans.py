@@ -42,7 +42,7 @@ from data_contracts.errors import LandingError
 from data_contracts.landing.conform import FutureRows, Part, csv_part, land, require_columns, text, word
 from data_contracts.landing.files import CsvFile, check_csv, check_parquet, find_file, require_file
 from data_contracts.landing.landed import LandedTable, SourceFile
-from data_contracts.landing.nightfolio import read_part
+from data_contracts.landing.nightfolio import read_part, with_bare_trades
 from data_contracts.landing.questionnaires import without_look_ahead
 from data_contracts.landing.unreadable import readable
 
@@ -106,6 +106,8 @@ def read_far_trans(
         landed = tables["transactions"]
         said_beside = f"{provenance.name} says of each row what is known of it"
         tables["transactions"] = replace(landed, files=(*landed.files, provenance), notes=(said_beside, *landed.notes))
+    else:
+        tables["transactions"] = with_bare_trades(tables["transactions"], [trades])
     snapshots = find_file(source, ("holdings_snapshots.parquet",))
     if snapshots is not None:
         parts = [_snapshots(snapshots, into)]

@@ -21,7 +21,7 @@ from data_contracts.printable import printable
 from data_contracts.storage import written
 
 # Columns that the reader adds to the source's.
-OWN_NAMES: Final = (c.SOURCE_FILE, c.SOURCE_ROW, c.TYPE_ERRORS, c.RAW)
+OWN_NAMES: Final = (c.SOURCE_FILE, c.SOURCE_ROW, c.TYPE_ERRORS, c.RAW, c.RESPELT)
 UNREADABLE: tuple[type[BaseException], ...] = (*FAULTS, OSError)
 
 

@@ -11,7 +11,7 @@ Left-out columns: ``record_kind`` follows from the amounts (value and units pres
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -80,21 +80,24 @@ def read_nightfolio(
         kept = partitions if contract.table in ("prices", "transactions") else None
         tables[contract.table] = land(contract, found, into, as_of, future_rows, notes, time_zone, kept)
         if contract is transactions.CONTRACT:
-            tables[contract.table] = _without_amount(tables[contract.table], found)
+            tables[contract.table] = with_bare_trades(tables[contract.table], found)
     return tables
 
 
-def _without_amount(trades: LandedTable, parts: list[Part]) -> LandedTable:
-    """The table with a note of how many rows became dated_only because value or units were empty, where any did."""
+def with_bare_trades(trades: LandedTable, parts: Sequence[Part]) -> LandedTable:
+    """The table with the number of rows that became dated_only because value or units were empty, and a note of them.
+
+    Nothing changes where every part says of its rows what they are.
+    """
     by_amount = {Path(part.file.name).name for part in parts if c.RECORD_KIND not in part.raw}
+    if not by_amount:
+        return trades
     # One by one: only parts with a field that did not convert have the columns that say so.
-    files = [file for file in part_files(trades.path) if len(parts) == 1 or file.name in by_amount] if by_amount else []
+    files = [file for file in part_files(trades.path) if len(parts) == 1 or file.name in by_amount]
     bare = [pl.scan_parquet(file).select((pl.col(c.RECORD_KIND) == "dated_only").sum()) for file in files]
     count = sum(int(frame.item() or 0) for frame in pl.collect_all(bare))
-    if not count:
-        return trades
-    note = f"record_kind is left out: {count:,} of {trades.read:,} rows have no value or no units and are read as dated_only"
-    return replace(trades, notes=(*trades.notes, note))
+    note = f"{count:,} of {trades.read:,} rows have no value or no units and are read as dated_only"
+    return replace(trades, notes=(*trades.notes, note) if count else trades.notes, without_amount=count)
 
 
 def _unread(source: Path) -> list[str]:

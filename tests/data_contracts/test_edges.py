@@ -34,6 +34,7 @@ SETS = {
     "risk_class": (1, 2, 3, 4),
     "list_kind": ("restricted", "watch"),
 }
+BANDS = ("not_available", "cap_lt_30k", "cap_30k_80k", "cap_80k_300k", "cap_gt_300k")
 ISINS = [
     "US0378331005",
     "GB0002634946",
@@ -64,6 +65,8 @@ def repaired(name: str, value: Any) -> Any:
     if name == "asset_id" and isinstance(value, str):
         better = value.strip().upper()
         return better if len(better) == 12 and better.isascii() and better.isalnum() and better[:2].isalpha() else value
+    if name == "investment_capacity" and isinstance(value, str):
+        return value.strip()
     if name in SETS and isinstance(value, str):
         better = "_".join(value.strip().lower().replace("-", " ").split())
         return better if better in SETS[name] else value
@@ -87,6 +90,9 @@ def predicate(contract: Contract, rule_id: str) -> Callable[[Row], bool] | None:
     if rule_id.endswith("_not_before_1990"):
         return below(rule_id.removesuffix("_not_before_1990"), date(1990, 1, 1))
     others: dict[str, Callable[[Row], bool]] = {
+        "investment_capacity_known": lambda row: (
+            row["investment_capacity"] is not None and row["investment_capacity"] not in BANDS
+        ),
         "value_not_negative": below("value", 0.0),
         "holding_not_negative": below("units", -1e-9),
         "date_not_after_as_of": lambda row: row[day] is not None and row[day] > AS_OF,
@@ -115,6 +121,8 @@ def values(contract: Contract, name: str) -> st.SearchStrategy[Any]:
     elif name in SETS and dtype == pl.String():
         known = SETS[name]
         drawn = st.sampled_from([*known, str(known[0]).title(), f" {known[-1]} ", "other", ""])
+    elif name == "investment_capacity":
+        drawn = st.sampled_from([*BANDS, f" {BANDS[1]}", BANDS[1].upper(), "cap_30k", ""])
     elif dtype == pl.String():
         drawn = TEXT
     elif dtype == pl.Date():

@@ -204,6 +204,24 @@ def test_every_pair_rule_by_hand(tmp_path: Path) -> None:
     assert "held" not in found
 
 
+def test_an_unknown_band_of_capacity_counts_as_the_lowest(tmp_path: Path) -> None:
+    bands = ["cap_lt_30k", "cap_30k_80k", "cap_gt_300k", "cap_30k_50k", "not_available", None]  # everybody holds 40,000 EUR
+    who = [f"customer {number}" for number in range(len(bands))]
+    write_market(
+        tmp_path,
+        people=[],
+        catalogue=[{"asset_id": "A", "asset_name": "Alpha", "sector": "Energy"}],
+        closes={"A": 10.0},
+        buys=[(name, "A", 4_000.0) for name in who],
+    )
+    people = pl.DataFrame({"customer_id": who, "investment_capacity": bands}).with_columns(
+        risk_level=pl.lit("balanced"), risk_predicted=False, capacity_predicted=False
+    )
+    items = pl.DataFrame({"asset_id": ["A"], "asset_risk": [1], "last_close": [10.0], "sector": ["Energy"]})
+    reached = broken(tmp_path, rules(), people, items)["capacity_reached"]
+    assert {customer for customer, _ in reached} == {who[0], who[3]}
+
+
 def test_a_row_says_in_words_what_it_was_held_against() -> None:
     rows = pl.DataFrame(
         [
