@@ -41,7 +41,7 @@ def compare_contents(contract: Contract, accepted: Path, previous: Path) -> Cont
     lost = []
     for name in optional:
         share, was = now[name] / rows, before.get(name, 0) / rows_before
-        if before.get(name, 0) >= LEAST and share < FEWER * was:
+        if before.get(name, 0) >= LEAST and share < FEWER * was - 1e-9:
             lost.append(f"{name} ({was:.1%} filled before, {share:.1%} now)")
     new, gone = [], []
     for name in contract.categories:

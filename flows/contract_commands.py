@@ -87,7 +87,7 @@ def check(
     day = as_of.date() if as_of else None
     config = load_config(_PRESETS[source_format], source=source, as_of=day, settings=overrides)
     night = config.resolved_as_of()
-    previous = _previous(home, source_format, night, against)
+    previous = compared_with(home, source_format, night, against)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) if out is None else out
         landed = read_landing(
@@ -114,7 +114,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _previous(home: Path, source_format: str, as_of: date, against: str | None) -> Path | None:
+def compared_with(home: Path, source_format: str, as_of: date, against: str | None) -> Path | None:
     """The run that the delivery is compared with: columns, volumes, contents.
 
     By default the newest publication not later than ``as_of`` whose source is read in the same way; the simulated market

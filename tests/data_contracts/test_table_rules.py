@@ -12,6 +12,7 @@ from data_contracts.checkpoint import check_landing
 from data_contracts.contract import CheckContext
 from data_contracts.errors import ContractBlocked
 from data_contracts.landing import read_landing
+from data_contracts.verdicts import TableVerdict
 
 
 def message(source: Path, run: Path, context: CheckContext) -> str:
@@ -72,3 +73,78 @@ def test_too_much_quarantine_stops_the_night(source: Path, tmp_path: Path, conte
     landed = read_landing("nightfolio", source, tmp_path / "again", context.as_of, "withhold")
     patient = replace(context, quarantine_limits={"prices": 0.3})
     assert [v.outcome for v in check_landing(landed, tmp_path / "again", patient) if v.table == "prices"] == ["quarantine"]
+
+
+def night(source: Path, run: Path, context: CheckContext) -> dict[str, TableVerdict]:
+    landed = read_landing("nightfolio", source, run / "landed", context.as_of, "block")
+    return {verdict.table: verdict for verdict in check_landing(landed, run, replace(context, ask_library=False))}
+
+
+def warnings(verdicts: dict[str, TableVerdict]) -> list[str]:
+    return [f"{rule.message} [{rule.rule_id}]" for v in verdicts.values() for rule in v.rules if rule.outcome == "warn"]
+
+
+def test_a_source_without_a_restricted_list_is_warned_of_and_one_that_had_it_is_blocked(
+    source: Path, tmp_path: Path, context: CheckContext
+) -> None:
+    assert warnings(night(source, tmp_path / "with", context)) == [], "a list without rows is a list"
+    (source / "restricted.csv").unlink()
+    assert warnings(night(source, tmp_path / "without", context)) == [
+        "restricted (no file): the source does not deliver this table: no asset is restricted or watched this night"
+        " [table_delivered]"
+    ]
+    said = message(source, tmp_path / "gone", replace(context, previous_rows={"restricted": 3}))
+    assert "restricted (no file): 0 rows, -100.0% against 3 at the last publication" in said
+
+
+BARE = "9{n},bob,GB0002634946,buy,2021-06-2{n},,\n"
+
+
+@pytest.mark.parametrize(("kind", "warned"), [("", True), (",record_kind", False)])
+def test_lost_amounts_are_told_unless_the_source_says_what_it_knows(
+    kind: str, warned: bool, source: Path, tmp_path: Path, context: CheckContext
+) -> None:
+    path = source / "transactions.csv"
+    lines = (path.read_text(encoding="utf-8") + BARE.format(n=1)).splitlines()
+    if kind:
+        lines = [lines[0] + kind, *(f"{line},full" for line in lines[1:-1]), f"{lines[-1]},dated_only"]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    assert warnings(night(source, tmp_path, context)) == warned * [
+        "transactions (transactions.csv): 1 of 5 rows (20.0%) have no value or no units and count as dated_only (allowed: 5%)"
+        " [amounts_not_lost]"
+    ]
+
+
+def test_a_source_that_never_has_amounts_has_lost_none(source: Path, tmp_path: Path, context: CheckContext) -> None:
+    header = (source / "transactions.csv").read_text(encoding="utf-8").splitlines()[0]
+    bare = "".join(BARE.format(n=n) for n in range(5))
+    (source / "transactions.csv").write_text(f"{header}\n{bare}", encoding="utf-8")
+    assert warnings(night(source, tmp_path, context)) == []
+
+
+def test_contents_are_held_against_the_last_publication(source: Path, tmp_path: Path, context: CheckContext) -> None:
+    """Ten customers of each type; the next night one type is gone, one is new, and a third of the risk levels are lost."""
+
+    def deliver(*types: str, known: int) -> None:
+        rows = [f"c{n},{types[n % 2]},{'income' if n < known else ''},2018-01-02" for n in range(20)]
+        (source / "customers.csv").write_text(
+            "".join(f"{line}\n" for line in ["customer_id,customer_type,risk_level,valid_from", *rows]), encoding="utf-8"
+        )
+        (source / "transactions.csv").write_text(
+            "customer_id,asset_id,side,date,value,units\nc1,US0378331005,buy,2021-06-28,500.0,5\n", encoding="utf-8"
+        )
+
+    deliver("mass", "premium", known=18)
+    night(source, tmp_path / "first", context)
+    last = tmp_path / "first" / "snapshot"
+    later = replace(context, previous_tables={path.stem: path for path in last.glob("*.parquet")})
+    deliver("mass", "premium", known=15)
+    assert warnings(night(source, tmp_path / "alike", later)) == []
+    deliver("mass", "gold", known=12)
+    assert warnings(night(source, tmp_path / "later", later)) == [
+        "customers (customers.csv): since the last publication values were lost: risk_level (90.0% filled before, 60.0% now)"
+        " [values_not_lost]",
+        "customers (customers.csv): since the last publication new words: customer_type gold (10) [no_new_words]",
+        "customers (customers.csv): since the last publication no row has any more: customer_type premium (10 before)"
+        " [no_words_gone]",
+    ]

@@ -16,6 +16,7 @@ from data_contracts.releases import Release
 from data_contracts.samples import SAMPLE_AS_OF, sample_tables, write_samples
 from flows.cli import app
 from flows.config import load_config
+from flows.contract_commands import compared_with
 from flows.ingest import context_of
 from flows.records.releases import releases_in_force
 
@@ -185,11 +186,12 @@ def test_a_check_compares_with_the_homes_last_publication_and_says_so(tmp_path: 
     alone = check(source, home, "--against", "none")
     assert "compared with no earlier delivery: as told" in alone.stdout
     assert "volume_change" not in alone.stdout
-    assert isinstance(check(source, home, "--against", "2021-06-30-07").exception, RunNotFound)
+    with pytest.raises(RunNotFound, match="no run '2021-06-30-07'"):
+        compared_with(home, "nightfolio", SAMPLE_AS_OF, "2021-06-30-07")
     # A publication of a later day, or of a source of another format, is none to compare with.
     for other in ({"as_of": "2021-07-01"}, {"config": {"source": {"format": "far_trans"}}}):
         (published / "manifest.json").write_text(json.dumps(manifest | other), encoding="utf-8")
-        assert "compared with no earlier delivery" in check(source, home).stdout
+        assert compared_with(home, "nightfolio", SAMPLE_AS_OF, None) is None
 
 
 def test_an_unknown_rule_or_table_of_the_quarantine_is_named(tmp_path: Path) -> None:
