@@ -95,6 +95,7 @@ def _whole_table(contract: Contract) -> Iterable[str]:
         "schema_new_column, schema_missing_column, schema_renamed_column, schema_retyped_column: its source has the columns of "
         "the last publication, under the contract's names; else the table is marked"
     )
+    yield "schema_unlike_files: its files have the same columns, types and filled columns; else the table is marked"
 
 
 def index_page(contracts: Mapping[str, Contract]) -> str:

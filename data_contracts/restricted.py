@@ -1,6 +1,7 @@
 """restricted: assets that must not be recommended (or are watched), with the days on which that holds.
 
-Every rule here stops the night: a restriction that went to quarantine would be a restriction not applied.
+No rule here sets a row aside: a restriction that went to quarantine would be a restriction not applied. What is said twice
+applies as far as either row says.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from data_contracts import columns as c
 from data_contracts.contract import Before, Column, Contract, Rule
 from data_contracts.repairs import blanks_stripped, code_spelt, day_padded, isin_capitals
 from data_contracts.rules import flag, isin_check_digit, not_after_as_of, not_null, one_of, type_rule
-from data_contracts.searches import unknown_reference
+from data_contracts.searches import conflicting_key, exact_repeats, unknown_reference
 
 COLUMNS = (
     Column(c.ASSET_ID, pl.String(), "ISIN", examples=("US0378331005",)),
@@ -24,15 +25,18 @@ COLUMNS = (
 )
 
 
+_KEY = (c.ASSET_ID, c.LIST_KIND, c.VALID_FROM)
+
+
 def _blocking(rule: Rule) -> Rule:
     return replace(rule, severity="block", limit=0.0, releasable=False)
 
 
 CONTRACT = Contract(
     table="restricted",
-    version="4",
+    version="5",
     description="Restricted and watch lists, dated",
-    key=(c.ASSET_ID, c.LIST_KIND, c.VALID_FROM),
+    key=_KEY,
     columns=COLUMNS,
     date_column=c.VALID_FROM,
     rows_required=False,
@@ -82,6 +86,30 @@ CONTRACT = Contract(
             expectation=flag("asset_known"),
             breaks=({c.ASSET_ID: "IE00B66F4759"},),
             keeps=({},),
+        ),
+        Rule(
+            rule_id="exact_repeat",
+            description="no row repeats an earlier one",
+            columns=_KEY,
+            severity="warn",
+            complaint="{is} equal to an earlier row",
+            remedy="export each restriction once",
+            search=exact_repeats((*_KEY, c.VALID_TO)),
+            expectation=flag("exact_repeat"),
+            breaks=({}, {}),
+            keeps=({}, {c.VALID_FROM: Before(31)}),
+        ),
+        Rule(
+            rule_id="key_conflict",
+            description="one last day per asset, kind and first day; of two that differ both apply",
+            columns=(*_KEY, c.VALID_TO),
+            severity="warn",
+            complaint="{is} contradicted by another last day of the same restriction",
+            remedy="leave the row that holds; until then the asset is restricted as long as either says",
+            search=conflicting_key(_KEY, (c.VALID_TO,), keep="none"),
+            expectation=flag("key_conflict"),
+            breaks=({}, {c.VALID_TO: Before(-60)}),
+            keeps=({}, {}, {c.VALID_FROM: Before(31), c.VALID_TO: Before(-60)}),
         ),
     ),
 )

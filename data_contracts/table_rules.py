@@ -227,6 +227,13 @@ def _column_rules(landed: LandedTable, context: CheckContext) -> list[_TableRule
             "since the last publication other values in",
             "ask the sender what changed: unit, format, decimal comma or identifier",
         ),
+        (
+            "schema_unlike_files",
+            "every file of the table has the same columns, of the same types, with values, and numbers in double precision",
+            landed.unlike,
+            "its files are not alike:",
+            "export every file in the same way; what one of them lacks is empty in its rows",
+        ),
     )
     return [
         _TableRule(rule_id, description, "warn", float(len(found)), None, 0.0, f"{landed.said}: {lead} {_named(found)}", remedy)

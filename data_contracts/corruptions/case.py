@@ -22,6 +22,9 @@ OUTCOMES: tuple[Outcome, ...] = (
 )
 
 
+Layout = Literal["far_trans", "nightfolio"]
+
+
 @dataclass(frozen=True)
 class Expected:
     """``count`` findings of ``rule`` on ``table``; of a refused delivery, what the message ``says`` and of which file.
@@ -44,7 +47,7 @@ class Expected:
 class Corruption:
     """``spoil`` changes a delivery in its folder. ``while_read``: it goes on doing so until the ingest has ended.
 
-    ``first``: nothing was published before; else the sound delivery was.
+    ``first``: nothing was published before; else the sound delivery was. ``layout``: the format of the delivery.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Corruption:
     future_rows: Literal["withhold", "block"] = "block"
     while_read: bool = False
     first: bool = False
+    layout: Layout = "far_trans"
 
 
 def identical(*, in_bytes: bool = True) -> Expected:

@@ -13,6 +13,8 @@ from data_contracts.corruptions.in_bytes import BYTES, ENCODINGS
 from data_contracts.corruptions.in_delivery import CONCURRENT, PARTIAL
 from data_contracts.corruptions.in_fields import DATES, NULLS, TYPES
 from data_contracts.corruptions.in_form import DELIMITERS, HEADERS
+from data_contracts.corruptions.in_own_parts import PART_TYPES, PARTS
+from data_contracts.corruptions.in_own_text import TABLES, TEXT
 from data_contracts.corruptions.in_tables import DUPLICATES, REFERENCES, REORDERINGS, VOLUMES
 from data_contracts.corruptions.in_values import KEYS, PRICES, UNITS
 
@@ -33,4 +35,8 @@ CORRUPTIONS: Final[tuple[Corruption, ...]] = (
     *REORDERINGS,
     *PARTIAL,
     *CONCURRENT,
+    *PARTS,
+    *PART_TYPES,
+    *TEXT,
+    *TABLES,
 )

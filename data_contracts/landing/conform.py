@@ -22,6 +22,7 @@ from data_contracts.landing.drift import NOT_READ, hint_of_renaming, kind_of_dty
 from data_contracts.landing.files import CsvFile
 from data_contracts.landing.landed import LandedTable, SourceFile
 from data_contracts.landing.partitions import Partitions
+from data_contracts.landing.unlike import FileColumns, unlike
 from data_contracts.landing.unreadable import readable
 from data_contracts.parts import row_count
 from data_contracts.printable import printable
@@ -48,7 +49,7 @@ class Part:
     ``frame`` has the source's columns and c.SOURCE_ROW; ``values`` says how each canonical column is obtained from
     them (a column left out is null in every row); ``raw`` are the source's own columns, for the quarantine.
     ``check_text``: its text may hold control characters; ``open_row`` and ``open_column``: the record and column that end
-    the file without a line break, so that the field may have been cut.
+    the file without a line break, so that the field may have been cut. ``empty``: columns of the source without any value.
     """
 
     file: SourceFile
@@ -58,6 +59,7 @@ class Part:
     check_text: bool = True
     open_row: int | None = None
     open_column: str | None = None
+    empty: frozenset[str] = frozenset()
 
 
 def csv_part(file: CsvFile, values: Mapping[str, pl.Expr], raw: tuple[str, ...]) -> Part:
@@ -132,6 +134,7 @@ def land(
     ]
     with readable(f"{contract.table}: {_names(parts)}", remedy=_REMEDY):
         columns = _seen(parts)
+        differing = unlike(contract, [_columns_of(part) for part in parts if part.file.rows])
         typed = [_typed(contract, part, time_zone) for part, _ in fresh]
         known = [_known(contract, rows, as_of, withhold) for rows in typed]
         facts = pl.concat(known).collect(engine="streaming").to_dicts() if known else []
@@ -153,7 +156,13 @@ def land(
     left_out = {column.name: kind_of_dtype(column.dtype) for column in contract.columns if column.name not in given}
     told = (*notes, *_said_of_columns(columns), *_said_of_days(columns, time_zone))
     files = tuple(part.file for part in parts)
-    return LandedTable(contract.table, path, landed, read, withheld, files, told, columns, left_out)
+    return LandedTable(contract.table, path, landed, read, withheld, files, told, columns, left_out, unlike=differing)
+
+
+def _columns_of(part: Part) -> FileColumns:
+    """The columns of the source under the contract's names that the part has, with their types."""
+    schema = part.frame.collect_schema()
+    return FileColumns(part.file.name, {name: schema[name] for name in part.raw if name in part.values}, part.empty)
 
 
 def _seen(parts: Sequence[Part]) -> dict[str, str]:

@@ -48,11 +48,15 @@ class CsvFile:
 
 @dataclass(frozen=True)
 class ParquetFile:
-    """A checked Parquet file: ``copy`` is the private copy that is scanned, ``schema`` its columns with their types."""
+    """A checked Parquet file: ``copy`` is the private copy that is scanned, ``schema`` its columns with their types.
+
+    ``empty``: columns without any value, as far as the file's statistics say.
+    """
 
     source: SourceFile
     copy: Path
     schema: pl.Schema
+    empty: frozenset[str]
 
     def scan(self) -> pl.LazyFrame:
         """Its columns, with c.SOURCE_ROW."""
@@ -102,11 +106,12 @@ def check_csv(path: Path, into: Path) -> CsvFile:
     )
 
 
-def check_parquet(path: Path, into: Path) -> ParquetFile:
-    """Copies one Parquet file to ``into``; its hash, row count and schema.
+def check_parquet(path: Path, into: Path, name: str = "") -> ParquetFile:
+    """Copies one Parquet file to ``into``; its hash, row count and schema. ``name``: what messages call it, if not its own.
 
     Raises LandingError where it is truncated or no Parquet, or says different numbers of rows in different places.
     """
+    name = name or path.name
     into.mkdir(parents=True, exist_ok=True)
     copy = into / path.name
     digest = hashlib.sha256()
@@ -120,15 +125,29 @@ def check_parquet(path: Path, into: Path) -> ParquetFile:
         in_groups = sum(int(footer.row_group(number).num_rows) for number in range(footer.num_row_groups))
     except UNREADABLE as error:
         raise LandingError(
-            f"{path.name}: not a whole Parquet file ({printable(error, 200)})",
+            f"{name}: not a whole Parquet file ({printable(error, 200)})",
             remedy="transfer the file again; a truncated Parquet file has lost its footer",
         ) from error
     if in_groups != rows or rows < 0:
-        raise LandingError(f"{path.name}: the footer says {rows} rows, its row groups {in_groups}", remedy="write the file again")
-    with readable(f"{path.name}: the Parquet schema", remedy="write the file again"):
+        raise LandingError(f"{name}: the footer says {rows} rows, its row groups {in_groups}", remedy="write the file again")
+    with readable(f"{name}: the Parquet schema", remedy="write the file again"):
         schema = pl.scan_parquet(copy).collect_schema()
-    _refuse_own_names(path.name, schema.names())
-    return ParquetFile(SourceFile(path.name, digest.hexdigest(), copy.stat().st_size, rows), copy, schema)
+    _refuse_own_names(name, schema.names())
+    return ParquetFile(SourceFile(name, digest.hexdigest(), copy.stat().st_size, rows), copy, schema, _empty_columns(footer))
+
+
+def _empty_columns(footer: pq.FileMetaData) -> frozenset[str]:
+    """Columns whose statistics say of every row group that no row of it has a value; none in a file without rows."""
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+
+    def nulls(group: pq.RowGroupMetaData, place: int) -> int:
+        known = group.column(place).statistics
+        return int(known.null_count) if known is not None and known.has_null_count else 0
+
+    places = range(footer.num_columns if footer.num_rows else 0)
+    return frozenset(
+        footer.schema.column(place).path for place in places if sum(nulls(group, place) for group in groups) == footer.num_rows
+    )
 
 
 def _refuse_own_names(name: str, columns: Sequence[str]) -> None:

@@ -25,7 +25,8 @@ class LandedTable:
     not read. ``notes`` say what else the reader did, with counts. ``columns``: kind of every column of the source by its
     name, ", not read" behind it where the reader has no use for it. ``left_out``: columns of the contract that the source
     does not deliver, with the kind they ask for. ``without_amount``: trades that are read as dated_only because the
-    source gives no value or no units; None where the source says itself what is known of a trade.
+    source gives no value or no units; None where the source says itself what is known of a trade. ``unlike``: in what its
+    files differ from one another, in words.
     """
 
     table: str
@@ -38,6 +39,7 @@ class LandedTable:
     columns: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     without_amount: int | None = None
+    unlike: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.landed != self.read + self.withheld:

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from data_contracts.corruptions.case import OUTCOMES, Corruption
+from data_contracts.corruptions.complaints import complaints, told
 from data_contracts.corruptions.registry import CORRUPTIONS
-from data_contracts.corruptions.trial import Found, attempt, clean_run, complaints, told
+from data_contracts.corruptions.trial import Found, attempt, clean_run
 
 _FAULTS = ("silent", "bare errors", "rows not conserved", "not as expected")
 
@@ -28,8 +29,10 @@ def bench_corruptions(console: Console, *, kind: str | None = None, every: bool 
     outcomes: dict[str, Counter[str]] = {one.kind: Counter() for one in chosen}
     wrong: list[str] = []
     try:
-        clean = clean_run(folder / "clean")
+        layouts = dict.fromkeys(one.layout for one in chosen)
+        sound = {layout: clean_run(folder / layout, layout) for layout in layouts}
         for corruption in chosen:
+            clean = sound[corruption.layout]
             found = attempt(corruption, clean, folder / "trial", every_table=True)
             shutil.rmtree(folder / "trial")
             said = complaints(corruption, found, clean)

@@ -35,7 +35,7 @@ PINNED = {
     "prices": ("3", "f7991e4eb5a89e1c"),
     "transactions": ("6", "4f4b22a15adb54bb"),
     "delivered_holdings": ("3", "504d56cd3c2ecd77"),
-    "restricted": ("4", "14371e228bd650ed"),
+    "restricted": ("5", "1f030babc8826c53"),
     "holdings": ("3", "a39737b020b0d198"),
     "recommendations": ("1", "e085e9d69e0eb482"),
 }

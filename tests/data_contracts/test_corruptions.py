@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 
 from data_contracts.corruptions.case import Corruption, identical, quarantined, refused
+from data_contracts.corruptions.complaints import complaints
 from data_contracts.corruptions.edits import cell, removed
 from data_contracts.corruptions.registry import CORRUPTIONS
 from data_contracts.corruptions.sample import PRICE_FILE, isin, sample_files
-from data_contracts.corruptions.trial import Clean, attempt, clean_run, complaints
+from data_contracts.corruptions.trial import Clean, attempt, clean_run
 from data_contracts.isin import valid_isin
 
 KINDS = {
@@ -33,6 +34,10 @@ KINDS = {
     "reordering": 6,
     "late and partial": 12,
     "concurrent": 5,
+    "own layout: parts": 29,
+    "own layout: types": 32,
+    "own layout: text": 25,
+    "own layout: tables": 29,
 }
 
 
@@ -64,10 +69,17 @@ def test_the_sample_is_the_same_every_time() -> None:
     assert pl.Series([isin(n) for n in range(20)]).to_frame("isin").select(valid_isin("isin").all()).item()
 
 
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Clean:
+    """The sound delivery in Nightfolio's own layout."""
+    return clean_run(tmp_path_factory.mktemp("own"), "nightfolio")
+
+
 @pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda one: f"{one.kind}: {one.name}")
-def test_a_corruption_comes_to_what_it_must(corruption: Corruption, clean: Clean, tmp_path: Path) -> None:
+def test_a_corruption_comes_to_what_it_must(corruption: Corruption, clean: Clean, own: Clean, tmp_path: Path) -> None:
     # The first of each class is taken through Great Expectations as well, as `nightfolio bench corruptions` does with all.
-    assert complaints(corruption, attempt(corruption, clean, tmp_path, ask_library=corruption in FIRST), clean) == []
+    sound = own if corruption.layout == "nightfolio" else clean
+    assert complaints(corruption, attempt(corruption, sound, tmp_path, ask_library=corruption in FIRST), sound) == []
 
 
 def test_a_trial_can_fail(clean: Clean, tmp_path: Path) -> None:

@@ -273,6 +273,8 @@ DIRTY: dict[str, tuple[list[dict[str, Any]], dict[str, int]]] = {
             ban(asset_id=BAE, valid_to=D(2021, 1, 1)),
             ban(asset_id=VANGUARD),
             ban(asset_id=BAYER, _type_errors=["valid_to"]),
+            ban(),
+            ban(valid_to=LATE),
         ],
         {
             "type": 1,
@@ -283,6 +285,8 @@ DIRTY: dict[str, tuple[list[dict[str, Any]], dict[str, int]]] = {
             "list_kind_in_set": 1,
             "date_not_after_as_of": 1,
             "valid_to_not_before_valid_from": 1,
+            "exact_repeat": 1,
+            "key_conflict": 2,
             "asset_known": 2,
         },
     ),
