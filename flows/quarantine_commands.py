@@ -113,6 +113,8 @@ def withdraw(
     home: Home = Path("nightfolio_home"),
 ) -> None:
     """Take releases back: from the next run on their rows are set aside again. What was published stays as it is."""
+    if not recording.standings(Chain(RunStore(home, write=False).home).links()):
+        raise RunNotFound(f"no row was ever released in {home}", remedy="name the home with --home")  # and make none there
     for one in recording.withdraw(RunStore(home), release, by, reason):
         console.print(escape(f"withdrew release {one.record}: {one.file}:{one.row} of {one.table}"), soft_wrap=True)
 

@@ -185,6 +185,11 @@ def test_verdicts_json_tells_what_the_verdicts_say(source: Path, tmp_path: Path,
     opinion = gx["second_opinion"]
     assert (opinion["first_row"], opinion["rows"], opinion["of"]) == (0, 3, 3)
     assert {"rule_id", "expectation", "unexpected_count", "element_count"} <= set(opinion["results"][0])
+    independent = {result["rule_id"]: result["independent"] for result in opinion["results"]}
+    # What a search found is counted again, not found again.
+    assert independent["close_not_null"]
+    assert not independent["exact_repeat"]
+    assert not independent["type"]
 
 
 def test_the_suite_is_the_librarys_own_and_carries_the_contracts_version(

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner, Result
 
-from data_contracts.errors import ConfigError, DecisionRefused, StorageError
+from data_contracts.errors import ConfigError, DecisionRefused, RunNotFound, StorageError
 from data_contracts.releases import Release
 from data_contracts.samples import SAMPLE_AS_OF, sample_tables, write_samples
 from flows.bench.tamper import key_at, small_manifest
@@ -179,3 +179,9 @@ def test_releases_are_listed_with_the_runs_that_used_them_and_withdrawn_by_numbe
     assert "withdrawn by A. Person, 20" in nightfolio("quarantine", "releases", "--withdrawn", "--home", home).stdout
     assert "released by" not in check("2021-06-30-03")
     assert pl.read_parquet(home / "failed" / "2021-06-30-03" / "quarantine" / "prices.parquet").height == 1
+
+
+def test_nothing_is_made_where_nothing_was_ever_released(tmp_path: Path) -> None:
+    asked = ("--by", "S", "--reason", "r", "--home", tmp_path / "home")
+    assert isinstance(nightfolio("quarantine", "withdraw", 1, *asked).exception, RunNotFound)
+    assert list(tmp_path.iterdir()) == []
