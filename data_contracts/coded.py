@@ -7,6 +7,9 @@ values: numpy sorts such keys with vector instructions, ten million in a tenth o
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -22,9 +25,14 @@ def sorted_texts(*columns: pl.LazyFrame) -> pl.Series:
 
 def order_by(*keys: Ints) -> npt.NDArray[np.int64]:
     """[n] positions in the order of the keys, each [n] and not negative: by the first, then the next, then by position."""
+    return order_and_groups(*keys)[0]
+
+
+def order_and_groups(*keys: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """``order_by``, and where in that order each group of rows with equal keys starts."""
     n = len(keys[0])
     if n == 0:
-        return np.empty(0, np.int64)
+        return np.empty(0, np.int64), np.empty(0, np.int64)
     position_bits = max(n - 1, 1).bit_length()
     order: npt.NDArray[np.int64] | None = None
     left = list(keys)
@@ -33,7 +41,8 @@ def order_by(*keys: Ints) -> npt.NDArray[np.int64]:
         taken = [left.pop()]
         bits = [_bits(taken[0])]
         if bits[0] + position_bits > 64:
-            return np.lexsort(keys[::-1])
+            order = np.lexsort(keys[::-1])
+            return order, group_starts(*(key[order] for key in keys))
         while left and sum(bits) + _bits(left[-1]) + position_bits <= 64:
             taken.append(left.pop())
             bits.append(_bits(taken[-1]))
@@ -44,11 +53,22 @@ def order_by(*keys: Ints) -> npt.NDArray[np.int64]:
         packed <<= np.uint64(position_bits)
         _put(packed, np.arange(n, dtype=np.uint64))
         packed.sort()
+        if len(taken) == len(keys):  # the sorted numbers show the groups: nothing has to be gathered for them
+            differs = (packed[1:] ^ packed[:-1]) >> np.uint64(position_bits) != 0
+            starts = np.flatnonzero(np.concatenate([[True], differs]))
         packed &= np.uint64((1 << position_bits) - 1)
         then = packed.view(np.int64)
+        if len(taken) == len(keys):
+            return then, starts
         order = then if order is None else order[then]
     assert order is not None, "there is a key"
-    return order
+    return order, group_starts(*(key[order] for key in keys))
+
+
+def gather(order: Ints, *columns: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """The columns [n] in the order, side by side: it is memory that is waited for, not arithmetic."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda column: column[order], columns))
 
 
 def _put(packed: npt.NDArray[np.uint64], bits: Ints) -> None:

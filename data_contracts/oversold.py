@@ -13,7 +13,7 @@ import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.carried import Continued
-from data_contracts.coded import group_starts, order_by
+from data_contracts.coded import gather, group_starts, order_and_groups
 from data_contracts.coded_table import NONE, CodedTable, code_columns, places
 from data_contracts.contract import ROW, Carry, CheckContext, Rule, Search
 
@@ -77,7 +77,7 @@ def _search(
     at = _of_sellers(coded, day != _NO_DAY if among is None else among & (day != _NO_DAY), frame["sale"].to_numpy())
     pair, day, signed = _pairs(coded, at), day[at], signed[at]
     order = _in_order(pair, day, signed)
-    pair, day, signed = pair[order], day[order], signed[order]
+    pair, day, signed = gather(order, pair, day, signed)
     first = _first_below(pair, day, signed, _statements(coded, context), residue)
     return pl.Series(ROW, np.sort(at[order[first]]), pl.get_index_type())
 
@@ -111,8 +111,9 @@ def _in_order(pair: Keys, day: npt.NDArray[np.int32], signed: Floats) -> Ints:
     """[m] positions by pair and day; of one day unknown units first, then buys, then sales, the smallest first."""
     if len(pair) == 0:
         return np.empty(0, np.int64)
-    order = order_by(pair.view(np.int64), day - day.min())
-    same = (pair[order][1:] == pair[order][:-1]) & (day[order][1:] == day[order][:-1])
+    order, starts = order_and_groups(pair.view(np.int64), day - day.min())
+    same = np.ones(len(order) - 1, np.bool_)
+    same[starts[1:] - 1] = False
     # Few days have two trades of a pair: only they are sorted by units.
     tied = np.zeros(len(order), np.bool_)
     tied[1:] = same

@@ -17,7 +17,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from data_contracts import columns as c
-from data_contracts.coded import group_starts, order_by
+from data_contracts.coded import gather, order_and_groups
 from data_contracts.coded_table import codes_of, places
 from data_contracts.transactions import last_possible_date
 
@@ -79,12 +79,10 @@ def _parts(transactions: Path, until: date, stated: pl.LazyFrame | None) -> Iter
     if not frame["known"].all():
         known = frame["known"].to_numpy()
         frame, customer, asset = frame.filter("known"), customer[known], asset[known]
-    order = order_by(customer, asset)
-    pair_customer, pair_asset = customer[order], asset[order]
-    starts = group_starts(pair_customer, pair_asset)
-    pair_customer, pair_asset = pair_customer[starts], pair_asset[starts]
+    order, starts = order_and_groups(customer, asset)
+    pair_customer, pair_asset = customer[order[starts]], asset[order[starts]]
     counts = np.diff(starts, append=len(order))
-    signed = frame["signed"].to_numpy()[order]
+    signed, day, buy = gather(order, *(frame[name].to_numpy() for name in ("signed", "day", "buy")))
     unknown = np.isnan(signed)
     traded_since = None
     if stated is not None and len(starts):
@@ -94,7 +92,6 @@ def _parts(transactions: Path, until: date, stated: pl.LazyFrame | None) -> Iter
         signed[~after] = 0.0
         traded_since = np.logical_or.reduceat(after, starts)
     signed[np.isnan(signed)] = 0.0
-    day, buy = frame["day"].to_numpy()[order], frame["buy"].to_numpy()[order]
     del frame, customer, asset, order
     for first in range(0, len(starts), PAIRS_AT_ONCE):
         pairs = slice(first, first + PAIRS_AT_ONCE)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from data_contracts.coded import group_starts, order_by
+from data_contracts.coded import gather, order_and_groups, order_by
 from lightning_modules.histories import days_since_epoch
 
 
@@ -19,8 +19,7 @@ class Events:
     """Purchases [E] in the order of customer, day and the accepted table.
 
     ``customer`` and ``item``: places in the sorted identifiers; ``day``: days since 1970; ``weight``: log(1 + EUR);
-    ``first``: the customer's first purchase of the item. ``pair_item`` and ``pair_day`` [P]: of every pair of customer
-    and item that occurs, the item and the day of its last purchase.
+    ``first``: the customer's first purchase of the item.
     """
 
     customer: npt.NDArray[np.uint32]
@@ -28,8 +27,6 @@ class Events:
     day: npt.NDArray[np.int32]
     weight: npt.NDArray[np.float32]
     first: npt.NDArray[np.bool_]
-    pair_item: npt.NDArray[np.uint32]
-    pair_day: npt.NDArray[np.int32]
 
     def table(self) -> pa.Table:
         """[E] item (1..N), day, weight, first: what ``lightning_modules.histories`` writes."""
@@ -48,12 +45,14 @@ class Events:
 
     def buyers(self, items: int, cut: date, days: Sequence[int]) -> dict[str, npt.NDArray[np.float64]]:
         """``buyers_N`` [N items]: log(1 + customers who bought the item in the N days up to the cut), for each N."""
-        return {
-            f"buyers_{window}": np.log1p(
-                np.bincount(self.pair_item[self.pair_day > days_since_epoch(cut - timedelta(days=window))], minlength=items)
-            )
-            for window in days
-        }
+        return {f"buyers_{window}": np.log1p(self._buyers(items, cut - timedelta(days=window))) for window in days}
+
+    def _buyers(self, items: int, after: date) -> npt.NDArray[np.int64]:
+        """[N items] how many customers bought each after that day."""
+        late = np.flatnonzero(self.day > days_since_epoch(after))
+        customer, item = self.customer[late], self.item[late]
+        order, starts = order_and_groups(customer, item)
+        return np.bincount(item[order[starts]], minlength=items)
 
 
 def events_of(
@@ -64,10 +63,8 @@ def events_of(
 ) -> Events:
     """The events of purchases [E] in the order of the table; customers and items numbered in the order of their texts."""
     order = order_by(customer, day - day.min(initial=0))
-    customer, item, day, weight = customer[order], item[order], day[order], weight[order]
-    order = order_by(customer, item)  # and by day within a pair, since the sort is stable
-    starts = group_starts(customer[order], item[order])
+    customer, item, day, weight = gather(order, customer, item, day, weight)
+    order, starts = order_and_groups(customer, item)  # and by day within a pair, since the sort is stable
     first = np.zeros(len(customer), np.bool_)
     first[order[starts]] = True
-    ends = np.append(starts[1:], len(order))[: len(starts)] - 1
-    return Events(customer, item, day, weight, first, item[order[starts]], day[order[ends]])
+    return Events(customer, item, day, weight, first)

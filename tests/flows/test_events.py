@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_contracts.coded import group_starts, order_by
+from data_contracts.coded import group_starts, order_and_groups, order_by
 from flows.events import Events, events_of
 
 CUT = date(2024, 6, 30)
@@ -61,5 +61,8 @@ def test_the_order_is_that_of_a_stable_sort(rows: list[tuple[int, int, int]]) ->
     expected = sorted(range(len(rows)), key=lambda row: rows[row][:2])
     assert order.tolist() == expected
     starts = group_starts(keys[0][order], keys[1][order])
+    for count in (2, 3):
+        order, found = order_and_groups(*keys[:count])
+        assert found.tolist() == group_starts(*(key[order] for key in keys[:count])).tolist()
     ordered = [rows[row][:2] for row in expected]
     assert starts.tolist() == [row for row in range(len(rows)) if row == 0 or ordered[row] != ordered[row - 1]]
