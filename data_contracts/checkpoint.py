@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,7 @@ from data_contracts import columns as c
 from data_contracts.coded_table import code_columns, extended, keep_codes, without
 from data_contracts.contents import compare_contents
 from data_contracts.contract import ROW, CheckContext, Contract, Rule
+from data_contracts.expectations import Later, at_once
 from data_contracts.findings import carried_of, hashes_of, keep_findings
 from data_contracts.flagged import FlaggedTable, TableCounts, flag_table
 from data_contracts.landing.conform import empty_table
@@ -92,16 +94,22 @@ def check_landing(
     references = dict(context.references)
     found: dict[str, TableVerdict] = {}
     landed = {**_gone(landed, folders["contracts"], context), **landed}
-    for table in (name for name in _CHECK_ORDER if name in landed):
-        accepted = folders["snapshot"] / f"{table}.parquet"
-        found[table] = check_table(
-            landed[table],
-            accepted,
-            folders["quarantine"] / f"{table}.parquet",
-            folders["contracts"] / f"{table}.gx.json",
-            replace(context, references=references),
-        )
-        references[table] = accepted
+    # Second opinions are single-threaded and waited for by nobody: beside the check of the tables that follow.
+    with ThreadPoolExecutor(1) as beside:
+        opinions: list[Future[None]] = []
+        for table in (name for name in _CHECK_ORDER if name in landed):
+            accepted = folders["snapshot"] / f"{table}.parquet"
+            found[table] = check_table(
+                landed[table],
+                accepted,
+                folders["quarantine"] / f"{table}.parquet",
+                folders["contracts"] / f"{table}.gx.json",
+                replace(context, references=references),
+                later=lambda work: opinions.append(beside.submit(work)),
+            )
+            references[table] = accepted
+        for opinion in opinions:
+            opinion.result()
     verdicts = [found[table] for table in ORDER if table in found]
     stated = landed["delivered_holdings"].said if "delivered_holdings" in landed else ""
     verdicts = with_reconciliation(verdicts, folders["snapshot"], context.as_of, stated)
@@ -122,10 +130,13 @@ def _gone(landed: Mapping[str, LandedTable], folder: Path, context: CheckContext
     return gone
 
 
-def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: Path, context: CheckContext) -> TableVerdict:
+def check_table(
+    landed: LandedTable, accepted: Path, quarantine: Path, gx_json: Path, context: CheckContext, later: Later = at_once
+) -> TableVerdict:
     """Checks one table against the contract of its name; writes accepted and quarantined rows. Blocks nothing itself.
 
-    Raises RuntimeError where rows are lost or the two engines count differently.
+    ``later``: takes what the verdict does not wait for, the second opinions, which end ``gx_json``. Raises RuntimeError where
+    rows are lost or (where that is done) the two engines count differently.
     """
     contract = CONTRACTS[landed.table]
     for path in (accepted, quarantine, gx_json):
@@ -144,7 +155,7 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
         carried = fresh = None
         repaired, repairs = repair_table(contract, as_landed, landed.said, landed.read, repairs_path, coded)
     table = flag_table(contract, repaired, context, coded if repaired is as_landed else None, fresh, carried)
-    counts = validate_table(table, gx_json) if context.ask_library else table.count()
+    counts = validate_table(table, gx_json, later) if context.ask_library else table.count()
     if counts.rows != landed.read:
         raise RuntimeError(f"{contract.table}: {landed.read} rows were read, but {counts.rows} checked")
     released = released_rows(table, counts, context.releases)
@@ -167,7 +178,7 @@ def check_table(landed: LandedTable, accepted: Path, quarantine: Path, gx_json: 
         withheld=landed.withheld,
         accepted=n_accepted,
         quarantined=n_quarantined,
-        rules=(*repairs, *verdicts, *check_facts(contract, landed, facts, context)),
+        rules=(*repairs, *verdicts, *check_facts(contract, landed, facts, context, later)),
         notes=(*landed.notes, *released.notes),
         contract_sha256=contract.sha256,
         source_columns=landed.columns,

@@ -11,15 +11,27 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import threading
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
 from data_contracts.contract import Expectation
+
+# The library keeps state of its own: one thread at a time.
+LIBRARY_LOCK: Final = threading.Lock()
+
+# Takes a piece of checking that nothing waits for, and does it now or beside what follows; its errors come out in the end.
+Later = Callable[[Callable[[], None]], object]
+
+
+def at_once(work: Callable[[], None]) -> None:
+    """The ``Later`` that does it now."""
+    work()
 
 
 @dataclass(frozen=True)
@@ -70,8 +82,9 @@ def count_failures(table: str, expectations: Mapping[str, Expectation], frames: 
     totals = {rule_id: Counted(0, 0) for rule_id in expectations}
     for chunk in frames:
         frame = _with_constants(chunk, expectations.values()).to_pandas(types_mapper=pd.ArrowDtype)
-        batch = batch_definition.get_batch(batch_parameters={"dataframe": frame})
-        outcome = batch.validate(suite, result_format="SUMMARY")
+        with LIBRARY_LOCK:
+            batch = batch_definition.get_batch(batch_parameters={"dataframe": frame})
+            outcome = batch.validate(suite, result_format="SUMMARY")
         seen = {result.expectation_config.meta["rule_id"]: result for result in outcome.results}
         for rule_id in expectations:
             found = _count(table, rule_id, seen.get(rule_id), len(frame))

@@ -19,7 +19,7 @@ from typing import Any, Final
 import polars as pl
 
 from data_contracts.contract import Contract, Severity
-from data_contracts.expectations import Counted, columns_of, count_failures, library
+from data_contracts.expectations import LIBRARY_LOCK, Counted, Later, at_once, columns_of, count_failures, library
 from data_contracts.flagged import FlaggedTable, TableCounts
 
 SAMPLE_ROWS: Final = 100_000
@@ -46,10 +46,11 @@ def suite_of(contract: Contract) -> Any:
     return suite
 
 
-def validate_table(table: FlaggedTable, gx_json: Path) -> TableCounts:
+def validate_table(table: FlaggedTable, gx_json: Path, later: Later = at_once) -> TableCounts:
     """Runs the contract's suite on the whole table and writes suite, result and second opinion to ``gx_json``.
 
-    Raises RuntimeError where an expectation did not run, or where the native expectations count otherwise.
+    The second opinion and the writing are handed to ``later``, since the counts do not wait for them. Raises RuntimeError where
+    an expectation did not run, or (where that is done) where the native expectations count otherwise.
     """
     import pandas as pd
 
@@ -57,7 +58,7 @@ def validate_table(table: FlaggedTable, gx_json: Path) -> TableCounts:
     from data_contracts.rule_expectation import TICKET, left
 
     contract, suite = table.contract, suite_of(table.contract)
-    with left(table) as (ticket, asked):
+    with left(table) as (ticket, asked), LIBRARY_LOCK:
         batch = batch_definition.get_batch(batch_parameters={"dataframe": pd.DataFrame({TICKET: [ticket]})})
         outcome = batch.validate(suite, result_format="SUMMARY")
     for result in outcome.results:
@@ -67,16 +68,21 @@ def validate_table(table: FlaggedTable, gx_json: Path) -> TableCounts:
                 f"{contract.table}: the expectation of rule {rule_id} did not run: {_problem(result.exception_info)}"
             )
     assert asked.counts is not None, "the expectations ran"
+    counts = asked.counts
     document = {
         "suite": suite.to_json_dict(),
         "success": bool(outcome.success),
         "statistics": outcome.statistics,
         "results": [_result(result.to_json_dict()) for result in outcome.results],
         "engine": f"great_expectations {gx.__version__}, custom expectations evaluated by Polars {pl.__version__}",
-        "second_opinion": _second_opinion(table, asked.counts.rows),
     }
-    gx_json.write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")
-    return asked.counts
+
+    def finish() -> None:
+        whole = document | {"second_opinion": _second_opinion(table, counts.rows)}
+        gx_json.write_text(json.dumps(whole, indent=1, default=str) + "\n", encoding="utf-8")
+
+    later(finish)
+    return counts
 
 
 def _problem(exception_info: Any) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from data_contracts.contents import COMMON, FEWER, Contents
 from data_contracts.contract import CheckContext, Contract, Expectation, Severity
-from data_contracts.expectations import Counted, count_failures
+from data_contracts.expectations import Later, at_once, count_failures
 from data_contracts.landing.drift import compare
 from data_contracts.landing.landed import LandedTable
 from data_contracts.printable import printable
@@ -44,14 +45,24 @@ class _TableRule:
     message: str
     remedy: str
 
+    @property
+    def broken(self) -> bool:
+        low = self.value is not None and self.least is not None and self.value < self.least
+        return low or (self.value is not None and self.most is not None and self.value > self.most)
 
-def check_facts(contract: Contract, landed: LandedTable, facts: TableFacts, context: CheckContext) -> tuple[RuleVerdict, ...]:
-    """The verdicts on the table's facts, each counted by Great Expectations too, on a frame of one row."""
+
+def check_facts(
+    contract: Contract, landed: LandedTable, facts: TableFacts, context: CheckContext, later: Later = at_once
+) -> tuple[RuleVerdict, ...]:
+    """The verdicts on the table's facts. Great Expectations counts each too, ``later``, on a frame of one row."""
     listed = _rules(contract, landed, facts, context)
-    if not listed:
-        return ()
-    if not context.ask_library:
-        return tuple(_verdict(contract.table, rule, None) for rule in listed)
+    if listed and context.ask_library:
+        later(lambda: _count_too(contract.table, listed))
+    return tuple(_verdict(contract.table, rule) for rule in listed)
+
+
+def _count_too(table: str, listed: Sequence[_TableRule]) -> None:
+    """Raises RuntimeError where Great Expectations comes to another outcome."""
     frame = pa.table({rule.rule_id: pa.array([rule.value], pa.float64()) for rule in listed})
     suite = {
         rule.rule_id: Expectation(
@@ -60,30 +71,26 @@ def check_facts(contract: Contract, landed: LandedTable, facts: TableFacts, cont
         )
         for rule in listed
     }
-    counted = count_failures(f"{contract.table}.facts", suite, [frame])
-    return tuple(_verdict(contract.table, rule, counted[rule.rule_id]) for rule in listed)
+    counted = count_failures(f"{table}.facts", suite, [frame])
+    for rule in listed:
+        if counted[rule.rule_id].failed != int(rule.broken):
+            raise RuntimeError(f"{table}: two engines disagree on {rule.rule_id} of {rule.value}")
 
 
-def _verdict(table: str, rule: _TableRule, counted: Counted | None) -> RuleVerdict:
-    value = rule.value
-    low = value is not None and rule.least is not None and value < rule.least
-    high = value is not None and rule.most is not None and value > rule.most
-    broken = low or high
-    if counted is not None and counted.failed != int(broken):
-        raise RuntimeError(f"{table}: two engines disagree on {rule.rule_id} of {value}")
+def _verdict(table: str, rule: _TableRule) -> RuleVerdict:
     return RuleVerdict(
         table=table,
         rule_id=rule.rule_id,
         description=rule.description,
         columns=(),
         severity=rule.severity,
-        outcome=rule.severity if broken else "pass",
-        failed=int(broken),
+        outcome=rule.severity if rule.broken else "pass",
+        failed=int(rule.broken),
         checked=1,
         limit=0.0,
         remedy=rule.remedy,
         examples=(),
-        message=rule.message if broken else "",
+        message=rule.message if rule.broken else "",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +21,10 @@ def tree_sha256(path: Path) -> str:
     if path.is_file():
         return file_sha256(path)
     digest = hashlib.sha256()
-    for file in sorted(entry for entry in path.rglob("*") if entry.is_file()):
-        digest.update(f"{file.relative_to(path).as_posix()}\0{file_sha256(file)}\n".encode())
+    files = sorted(entry for entry in path.rglob("*") if entry.is_file())
+    with ThreadPoolExecutor(2) as pool:  # hashing lets other threads run
+        for file, sha256 in zip(files, pool.map(file_sha256, files), strict=True):
+            digest.update(f"{file.relative_to(path).as_posix()}\0{sha256}\n".encode())
     return digest.hexdigest()
 
 
