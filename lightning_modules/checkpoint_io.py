@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins.io import CheckpointIO
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from data_contracts.errors import TrainingError
+from lightning_modules.lean_lightning import CheckpointIO
 
 TREE = "lightning_tree"
 

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Logits of a chunk: few enough to stay in a processor's last-level cache, many enough for full-speed products.
-CHUNK_BYTES = 2**23
+# Logits of a chunk: few enough to stay in a processor's cache, but rows enough for full-speed products.
+CHUNK_BYTES = 2**22
+FEWEST_ROWS = 128
 SMALLEST_CHUNK = 32
 
 
@@ -120,7 +121,7 @@ class _Chunked(torch.autograd.Function):
 
 
 def _rows_that_fit(row_bytes: int) -> int:
-    return int(2 ** max(math.floor(math.log2(CHUNK_BYTES / row_bytes)), 5))
+    return max(2 ** math.floor(math.log2(max(CHUNK_BYTES / row_bytes, 1))), FEWEST_ROWS)
 
 
 def _chunks(rows: int, size: int) -> Iterator[slice]:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import Dataset, Sampler
 
 from lightning_modules.histories import Histories, HistoryBatch
@@ -106,12 +107,12 @@ class SequenceExamples(Dataset[TrainingBatch]):
         self.max_length = max_length
         self.weights = target_weights(histories, half_life_days)
         # Only windows that hold a target: a customer's targets may all lie before the most recent events.
-        total = torch.cat([torch.zeros(1, dtype=torch.int64), (self.weights > 0).long().cumsum(0)])
+        total = F.pad((self.weights > 0).cumsum(0, dtype=torch.int32), (1, 0))
         ends = histories.offsets[1:]
         starts = torch.maximum(histories.offsets[:-1], ends - max_length - 1)
         self.customers = torch.nonzero(total[ends] - total[starts] > 0).flatten()
         self.lengths: Index = histories.lengths[self.customers].clamp(max=max_length + 1).numpy()
-        heaviest = torch.zeros(histories.n_customers).scatter_reduce(0, owner_of_events(histories), self.weights, "amax")
+        heaviest = torch.segment_reduce(self.weights, "max", lengths=histories.lengths, initial=0.0)
         self.chances = heaviest[self.customers].clamp_min(RAREST)  # of being drawn in an epoch
 
     def __len__(self) -> int:

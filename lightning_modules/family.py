@@ -2,28 +2,18 @@
 
 To add one: write its class in a file of its own (``Ranker`` is what it must do), name its kind in
 ``settings.ModelKind`` and enter it in ``FAMILY``; then presets can name it in ``train.models`` and ``recommend.model``.
+The file is imported when a model of it is built, so a process that trains one model carries what that one needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Literal
 
-from lightning_modules.attention_cf import AttentionCF
-from lightning_modules.bpr_mf import MatrixFactorisation
-from lightning_modules.ease import EASE
-from lightning_modules.gru import GRU4Rec
 from lightning_modules.histories import Histories
-from lightning_modules.item_knn import ItemKNN
-from lightning_modules.markov import DecayedMarkov
-from lightning_modules.popularity import Popularity
-from lightning_modules.portfolio_attention import PortfolioAttention
 from lightning_modules.ranker import Ranker
-from lightning_modules.sequential_attention import SequentialAttention
 from lightning_modules.settings import ModelKind, ModelSpec
-from lightning_modules.signal_attention import SignalAttention
-from lightning_modules.transformer import CausalTransformer
 
 Speaks = Literal["attention", "contribution", "partial contribution", "none"]
 
@@ -32,7 +22,7 @@ Speaks = Literal["attention", "contribution", "partial contribution", "none"]
 class Member:
     """One kind of model."""
 
-    build: Callable[[ModelSpec, Histories], Ranker]
+    made_by: str  # its file in this folder, and its class there
     # What its ``attention`` is: where it looked; each event's exact share of a score, or of that part of a score which comes
     # from events (the rest comes from the market and the profile); or nothing.
     speaks: Speaks = "attention"
@@ -42,20 +32,26 @@ class Member:
     reads_holdings: bool = True  # a score depends on what the customer bought, so leaving a purchase out can explain it
     of_customers: bool = False  # its weights belong to the customers it was fitted on, as well as to the items
 
+    def build(self, spec: ModelSpec, histories: Histories) -> Ranker:
+        """A model of this kind, before it has learned anything."""
+        file, name = self.made_by.split(".")
+        made: Ranker = getattr(import_module(f"lightning_modules.{file}"), name)(spec, histories)
+        return made
+
 
 FAMILY: dict[ModelKind, Member] = {
-    "attention_cf": Member(AttentionCF),
-    "sequential_attention": Member(SequentialAttention),
-    "portfolio_attention": Member(PortfolioAttention, serves_cold=True),
-    "transformer": Member(CausalTransformer, packed=True),
-    "popularity": Member(Popularity, speaks="none", reads_all=True, reads_holdings=False),
-    "recent_popularity": Member(Popularity, speaks="none", reads_all=True, reads_holdings=False),
-    "markov": Member(DecayedMarkov, speaks="contribution", reads_all=True),
-    "item_knn": Member(ItemKNN, speaks="contribution", reads_all=True),
-    "ease": Member(EASE, speaks="contribution", reads_all=True),
-    "bpr_mf": Member(MatrixFactorisation, speaks="none", reads_holdings=False, of_customers=True),
-    "gru4rec": Member(GRU4Rec, speaks="none"),
-    "signal_attention": Member(SignalAttention, speaks="partial contribution", reads_all=True),
+    "attention_cf": Member("attention_cf.AttentionCF"),
+    "sequential_attention": Member("sequential_attention.SequentialAttention"),
+    "portfolio_attention": Member("portfolio_attention.PortfolioAttention", serves_cold=True),
+    "transformer": Member("transformer.CausalTransformer", packed=True),
+    "popularity": Member("popularity.Popularity", speaks="none", reads_all=True, reads_holdings=False),
+    "recent_popularity": Member("popularity.Popularity", speaks="none", reads_all=True, reads_holdings=False),
+    "markov": Member("markov.DecayedMarkov", speaks="contribution", reads_all=True),
+    "item_knn": Member("item_knn.ItemKNN", speaks="contribution", reads_all=True),
+    "ease": Member("ease.EASE", speaks="contribution", reads_all=True),
+    "bpr_mf": Member("bpr_mf.MatrixFactorisation", speaks="none", reads_holdings=False, of_customers=True),
+    "gru4rec": Member("gru.GRU4Rec", speaks="none"),
+    "signal_attention": Member("signal_attention.SignalAttention", speaks="partial contribution", reads_all=True),
 }
 
 

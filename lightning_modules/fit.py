@@ -36,6 +36,7 @@ from lightning_modules.module import LogRow
 from lightning_modules.ranker import Ranker
 from lightning_modules.settings import ModelSpec, TrainSettings, as_json
 from lightning_modules.shuffled import shown
+from lightning_modules.spare_memory import give_back_memory
 from lightning_modules.training_loop import OnEpoch, Trained, mean_loss, quiet_and_repeatable, train_epochs
 
 __all__ = ["FitReport", "ModelSpec", "TrainSettings", "Validation", "build_ranker", "fit", "fitted_spec", "load_ranker"]
@@ -89,6 +90,7 @@ def fit(
     with quiet_and_repeatable(settings):
         model = build_ranker(spec, histories)
         model.prepare(histories, settings.recency_half_life_days)
+        give_back_memory()
         tried, trained, epochs = NOT_TRAINED, NOT_TRAINED, 0
         if not resume:
             shutil.rmtree(out / "validating", ignore_errors=True)
@@ -101,6 +103,7 @@ def fit(
                 model, spec, settings, histories, out,
                 purpose=purpose, stop_after=epochs, resume=resume, on_epoch=on_epoch,
             )  # fmt: skip
+    give_back_memory()
     assert isinstance(model, nn.Module)
     _finite(model)
     report = FitReport(

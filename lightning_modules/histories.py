@@ -341,5 +341,6 @@ _TORCH_TYPES = {
 
 
 def _id_column(path: Path, name: str) -> list[str]:
-    values: list[str] = pq.read_table(path, columns=[name])[name].to_pylist()
+    # Not read_table, which starts the threads and libraries of a data set of many files.
+    values: list[str] = pq.ParquetFile(path).read([name], use_threads=False)[name].to_pylist()
     return values

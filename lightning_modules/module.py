@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pytorch_lightning as L
 import torch
 from torch import Tensor, nn
 
 from data_contracts.errors import TrainingError
 from lightning_modules.examples import TrainingBatch
+from lightning_modules.lean_lightning import L
 from lightning_modules.objective import Asks, Negatives, sampled_loss
 from lightning_modules.ranker import Ranker
 from lightning_modules.settings import TrainSettings
@@ -28,7 +28,9 @@ LogRow = tuple[int, int, float, float]
 class RankerModule(L.LightningModule):  # type: ignore[misc]
     """Fits one ranker. ``log_rows`` holds a row for every step, also across a resume; ``read_losses`` brings it up to date."""
 
-    def __init__(self, model: Ranker, settings: TrainSettings, total_steps: int, negatives: Negatives) -> None:
+    _losses: Tensor
+
+    def __init__(self, model: Ranker, settings: TrainSettings, total_steps: int, negatives: Negatives | None) -> None:
         super().__init__()
         assert isinstance(model, nn.Module)
         self.model = model
@@ -38,7 +40,10 @@ class RankerModule(L.LightningModule):  # type: ignore[misc]
         self.log_rows: list[LogRow] = []
         self.validation: list[float] = []  # NDCG@10 after each epoch, where the fit is validated
         self.resumed_from_epoch: int | None = None
-        self._unread: list[tuple[int, int, Tensor]] = []  # step, epoch, loss still on the device
+        self._unread: list[tuple[int, int]] = []  # step, epoch
+        # Their losses, still on the device. One buffer: a small tensor kept from each step would lie between the large
+        # ones of two steps, whose memory could then not be joined and used again.
+        self.register_buffer("_losses", torch.zeros(READ_EVERY, dtype=torch.float64), persistent=False)
 
     def rate(self, step: int) -> float:
         """The learning rate of optimiser step ``step``."""
@@ -55,11 +60,12 @@ class RankerModule(L.LightningModule):  # type: ignore[misc]
             group["lr"] = self.rate(self.global_step)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        if self.settings.loss != "softmax" and isinstance(self.model, Asks):
+        if self.negatives is not None and isinstance(self.model, Asks):
             loss = sampled_loss(self.model.questions(batch), self.settings, self.negatives)
         else:
             loss = self.model.loss(batch)
-        self._unread.append((self.global_step, self.current_epoch, loss.detach()))
+        self._losses[len(self._unread)] = loss.detach()
+        self._unread.append((self.global_step, self.current_epoch))
         if len(self._unread) >= READ_EVERY:
             self.read_losses()
         return loss
@@ -72,8 +78,8 @@ class RankerModule(L.LightningModule):  # type: ignore[misc]
         """
         if not self._unread:
             return
-        values = torch.stack([loss for _, _, loss in self._unread]).double().tolist()
-        for (step, epoch, _), value in zip(self._unread, values, strict=True):
+        values = self._losses[: len(self._unread)].tolist()
+        for (step, epoch), value in zip(self._unread, values, strict=True):
             if not math.isfinite(value):
                 raise TrainingError(
                     f"the loss became {value} at step {step} (epoch {epoch})",

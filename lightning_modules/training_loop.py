@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as L
 import torch
 from torch.utils.data import DataLoader
 
@@ -24,12 +23,13 @@ from lightning_modules.early_stopping import is_over
 from lightning_modules.examples import POOL_BATCHES, LengthBuckets, PurchaseExamples, SequenceExamples
 from lightning_modules.family import FAMILY
 from lightning_modules.histories import ARROW_FILES, Histories
+from lightning_modules.lean_lightning import L
 from lightning_modules.module import LogRow, RankerModule
 from lightning_modules.objective import Negatives
 from lightning_modules.ranker import Ranker
 from lightning_modules.settings import ModelSpec, TrainSettings, as_json
 from lightning_modules.shuffled import ShuffledExamples
-from lightning_modules.signal_attention import SignalAttention
+from lightning_modules.spare_memory import give_back_memory
 
 OnEpoch = Callable[[int, int, float], None]
 Measure = Callable[[Ranker], float]
@@ -78,7 +78,7 @@ def train_epochs(
         TrainingError: the loss became NaN, or ``out/last`` belongs to another fit.
     """
     examples, batches = _examples(model, spec, settings, histories)
-    negatives = Negatives.of(histories, settings.negatives_power)
+    negatives = None if settings.loss == "softmax" else Negatives.of(histories, settings.negatives_power)
     module = RankerModule(model, settings, len(batches) * settings.epochs, negatives)
     identity = _identity(spec, settings, histories, purpose)
     last = out / "last" / "checkpoint.safetensors"
@@ -101,6 +101,7 @@ def train_epochs(
         plugins=[SafetensorsCheckpointIO()],
         callbacks=[_EndOfEpoch(last, identity, measure, on_epoch)],
     )
+    give_back_memory()
     loader = DataLoader(examples, sampler=batches, batch_size=None)
     trainer.fit(module, loader, ckpt_path=None if done is None else str(last), weights_only=True)
     device = str(trainer.strategy.root_device)
@@ -120,7 +121,10 @@ def _examples(
 def _in_order(
     model: Ranker, spec: ModelSpec, settings: TrainSettings, histories: Histories
 ) -> tuple[PurchaseExamples | SequenceExamples | AnchorExamples, LengthBuckets | AnchorBatches]:
-    if isinstance(model, SignalAttention):
+    if model.examples == "anchors":
+        from lightning_modules.signal_attention import SignalAttention
+
+        assert isinstance(model, SignalAttention)
         asked = AnchorExamples(histories, model.anchor_days(histories), spec.horizon_days)
         if len(asked) == 0:
             raise TrainingError(
