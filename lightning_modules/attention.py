@@ -2,7 +2,7 @@
 
 Two paths give the same result (a test holds them to 1e-5):
 
-- the fast path, torch's fused kernel, which never materialises the weights;
+- the fast path, torch's fused kernel, which never materialises the weights (for ``top_k`` on a CPU our own);
 - the weights path, which returns them, for explanations and for scores that are built from them.
 
 What changes a score enters in one of four ways, which may be combined:
@@ -30,6 +30,9 @@ from torch.nn import functional as F
 
 from lightning_modules.changed_weights import as_changed, is_changing
 from lightning_modules.linear_attention import linear_attention
+
+SPARSE_FROM = 8
+"""With so many times ``top_k`` keys or more, keeping only what a query keeps is the faster way (on a CPU)."""
 
 
 def masked_softmax(scores: Tensor, mask: Tensor | None, dim: int = -1) -> Tensor:
@@ -118,7 +121,8 @@ def attend(
         causal: query i may attend to keys 0..i only.
         window: with ``causal``, only the ``window`` most recent of them.
         top_k: each query keeps its ``top_k`` largest scores (and any equal to the last of them). There is no fused
-            kernel for this: the fast path computes the weights too and does not return them.
+            kernel for this: on a CPU, without ``bias`` and with many keys the fast path is
+            :mod:`lightning_modules.sparse_attention`; else it computes all weights and does not return them.
         dropout: probability of dropping a weight; 0 outside training.
         weights: take the weights path and return them.
 
@@ -130,13 +134,23 @@ def attend(
     """
     if (window is not None and (not causal or window < 1)) or (top_k is not None and top_k < 1):
         raise ValueError(f"window={window} needs causal attention, and window and top_k={top_k} are at least 1")
-    if weights or top_k is not None or is_changing():
+    sparse = top_k is not None and bias is None and query.device.type == "cpu" and key.shape[-2] >= SPARSE_FROM * top_k
+    if weights or is_changing() or (top_k is not None and not sparse):
         given = attention_weights(query, key, mask=mask, bias=bias, key_bias=key_bias, causal=causal, window=window, top_k=top_k)
         # [..., Q, K] x [..., K, v] -> [..., Q, v]
         return F.dropout(given, dropout, training=dropout > 0) @ value, given if weights else None
     scale, width = 1 / math.sqrt(query.shape[-1]), value.shape[-1]
     if key_bias is not None:
-        query, key, value = _with_key_bias(query, key, value, _relative(key_bias, mask))
+        query, key = _with_key_bias(query, key, _relative(key_bias, mask))
+    if sparse and top_k is not None:
+        from lightning_modules.sparse_attention import sparse_attention  # with scipy, which no other kind of attention needs
+
+        chosen = sparse_attention(query, key, value, top_k, scale, mask=mask, causal=causal, window=window, dropout=dropout)
+        return chosen, None
+    if key_bias is not None:
+        # The fused kernels want one width for all three: as many dimensions more, of zeros.
+        wide = max(query.shape[-1], width)
+        query, key, value = (F.pad(part, (0, wide - part.shape[-1])) for part in (query, key, value))
     if mask is None and bias is None and window is None:
         fused = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=causal, scale=scale)
         return fused[..., :width], None
@@ -164,14 +178,11 @@ def _relative(key_bias: Tensor, mask: Tensor | None) -> Tensor:
     return key_bias - top.detach()
 
 
-def _with_key_bias(query: Tensor, key: Tensor, value: Tensor, key_bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _with_key_bias(query: Tensor, key: Tensor, key_bias: Tensor) -> tuple[Tensor, Tensor]:
     """q' = [q, sqrt d], k' = [k, b]: at the unchanged scale 1 / sqrt d their product is q . k / sqrt d + b."""
     one = query.new_full((*query.shape[:-1], 1), math.sqrt(query.shape[-1]))
     extra = key_bias.to(key.dtype).expand(key.shape[:-1])[..., None]
-    # The fused kernels want one width for all three, so the values get as many dimensions, of zeros.
-    query, key = torch.cat([query, one], -1), torch.cat([key, extra], -1)
-    width = max(query.shape[-1], value.shape[-1])
-    return tuple(F.pad(part, (0, width - part.shape[-1])) for part in (query, key, value))  # type: ignore[return-value]
+    return torch.cat([query, one], -1), torch.cat([key, extra], -1)
 
 
 def _fused_with_mask(
