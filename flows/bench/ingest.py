@@ -13,6 +13,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +56,7 @@ def bench_ingest(
         for file in folder.rglob("*.parquet"):
             file.read_bytes()
         measured[size] = {}
+        shutil.rmtree(out / "homes" / f"{size}", ignore_errors=True)  # what an earlier call kept there would be re-used
         for who in asked:
             try:
                 report = _run(who, folder, delivery.last_day, out / "runs" / who, out / "homes" / f"{size}", threads)

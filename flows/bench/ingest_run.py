@@ -54,6 +54,7 @@ def run_night(request: dict[str, Any]) -> dict[str, Any]:
     from flows.artifact import Artifact, tree_sha256
     from flows.config import load_config
     from flows.histories import build_histories
+    from flows.made_tables import check_holdings
     from flows.night import Night
 
     clock = Clock()
@@ -66,7 +67,9 @@ def run_night(request: dict[str, Any]) -> dict[str, Any]:
     with clock.stage("ingest"):
         landed = Artifact.of(landing.ingest(night))
     with clock.stage("contracts"):
-        snapshot = Artifact.of(landing.check_contracts(night, landed.open()))
+        checked = landing.check_contracts(night, landed.open())
+        check_holdings(night)
+        snapshot = Artifact.of(checked)
     with clock.stage("histories"):
         histories = Artifact.of(build_histories(snapshot.open(), as_of, config.histories, as_of, out / "histories" / "present"))
     return {"stages": clock.stages, "result": [snapshot.sha256, tree_sha256(histories.path)]}

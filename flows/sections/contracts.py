@@ -18,7 +18,8 @@ class ContractsConfig(Section):
     )
     amount_tolerance: Share = Field(0.05, description="Largest relative distance of units x price from value.")
     reuse: bool = Field(
-        True, description="Keep what each file of prices and trades became, and re-use it while the file is the same."
+        True,
+        description="Keep what each file of prices and trades became and what was found of it, for nights with the same file.",
     )
     quarantine_limits: dict[Table, Share] = Field(
         default_factory=dict,
