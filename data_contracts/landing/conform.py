@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from data_contracts import columns as c
 from data_contracts.contract import Column, Contract
@@ -49,7 +50,7 @@ class Part:
     ``frame`` has the source's columns and c.SOURCE_ROW; ``values`` says how each canonical column is obtained from
     them (a column left out is null in every row); ``raw`` are the source's own columns, for the quarantine.
     ``check_text``: its text may hold control characters; ``open_row`` and ``open_column``: the record and column that end
-    the file without a line break, so that the field may have been cut. ``empty``: columns of the source without any value.
+    the file without a line break, so that the field may have been cut.
     """
 
     file: SourceFile
@@ -59,7 +60,6 @@ class Part:
     check_text: bool = True
     open_row: int | None = None
     open_column: str | None = None
-    empty: frozenset[str] = frozenset()
 
 
 def csv_part(file: CsvFile, values: Mapping[str, pl.Expr], raw: tuple[str, ...]) -> Part:
@@ -134,7 +134,6 @@ def land(
     ]
     with readable(f"{contract.table}: {_names(parts)}", remedy=_REMEDY):
         columns = _seen(parts)
-        differing = unlike(contract, [_columns_of(part) for part in parts if part.file.rows])
         typed = [_typed(contract, part, time_zone) for part, _ in fresh]
         known = [_known(contract, rows, as_of, withhold) for rows in typed]
         facts = pl.concat(known).collect(engine="streaming").to_dicts() if known else []
@@ -152,6 +151,7 @@ def land(
         for (part, place), fact in zip(fresh, facts, strict=True):
             if not fact["withheld"]:
                 partitions.keep(contract, part.file, place, fact["newest"])
+    differing = unlike(contract, [_columns_of(part, place) for part, place in zip(parts, places, strict=True) if part.file.rows])
     given = {name for part in parts for name in part.values}
     left_out = {column.name: kind_of_dtype(column.dtype) for column in contract.columns if column.name not in given}
     told = (*notes, *_said_of_columns(columns), *_said_of_days(columns, time_zone))
@@ -159,10 +159,30 @@ def land(
     return LandedTable(contract.table, path, landed, read, withheld, files, told, columns, left_out, unlike=differing)
 
 
-def _columns_of(part: Part) -> FileColumns:
-    """The columns of the source under the contract's names that the part has, with their types."""
+def _columns_of(part: Part, place: Path) -> FileColumns:
+    """The columns of the source under the contract's names that the part has, with their types.
+
+    Which of them have no value is read from the file that was written, never from the source's statistics: those of a damaged
+    file can end the process. Where a field did not convert, no column counts as empty.
+    """
     schema = part.frame.collect_schema()
-    return FileColumns(part.file.name, {name: schema[name] for name in part.raw if name in part.values}, part.empty)
+    footer = pq.read_metadata(place)
+    empty = frozenset() if c.TYPE_ERRORS in footer.schema.to_arrow_schema().names else _empty_columns(footer)
+    return FileColumns(part.file.name, {name: schema[name] for name in part.raw if name in part.values}, empty)
+
+
+def _empty_columns(footer: pq.FileMetaData) -> frozenset[str]:
+    """Columns whose statistics say of every row group that no row of it has a value; none in a file without rows."""
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+
+    def nulls(group: pq.RowGroupMetaData, place: int) -> int:
+        known = group.column(place).statistics
+        return int(known.null_count) if known is not None and known.has_null_count else 0
+
+    places = range(footer.num_columns if footer.num_rows else 0)
+    return frozenset(
+        footer.schema.column(place).path for place in places if sum(nulls(group, place) for group in groups) == footer.num_rows
+    )
 
 
 def _seen(parts: Sequence[Part]) -> dict[str, str]:

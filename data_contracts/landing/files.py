@@ -48,15 +48,11 @@ class CsvFile:
 
 @dataclass(frozen=True)
 class ParquetFile:
-    """A checked Parquet file: ``copy`` is the private copy that is scanned, ``schema`` its columns with their types.
-
-    ``empty``: columns without any value, as far as the file's statistics say.
-    """
+    """A checked Parquet file: ``copy`` is the private copy that is scanned, ``schema`` its columns with their types."""
 
     source: SourceFile
     copy: Path
     schema: pl.Schema
-    empty: frozenset[str]
 
     def scan(self) -> pl.LazyFrame:
         """Its columns, with c.SOURCE_ROW."""
@@ -133,21 +129,7 @@ def check_parquet(path: Path, into: Path, name: str = "") -> ParquetFile:
     with readable(f"{name}: the Parquet schema", remedy="write the file again"):
         schema = pl.scan_parquet(copy).collect_schema()
     _refuse_own_names(name, schema.names())
-    return ParquetFile(SourceFile(name, digest.hexdigest(), copy.stat().st_size, rows), copy, schema, _empty_columns(footer))
-
-
-def _empty_columns(footer: pq.FileMetaData) -> frozenset[str]:
-    """Columns whose statistics say of every row group that no row of it has a value; none in a file without rows."""
-    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
-
-    def nulls(group: pq.RowGroupMetaData, place: int) -> int:
-        known = group.column(place).statistics
-        return int(known.null_count) if known is not None and known.has_null_count else 0
-
-    places = range(footer.num_columns if footer.num_rows else 0)
-    return frozenset(
-        footer.schema.column(place).path for place in places if sum(nulls(group, place) for group in groups) == footer.num_rows
-    )
+    return ParquetFile(SourceFile(name, digest.hexdigest(), copy.stat().st_size, rows), copy, schema)
 
 
 def _refuse_own_names(name: str, columns: Sequence[str]) -> None:

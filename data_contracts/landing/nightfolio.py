@@ -150,7 +150,6 @@ def read_part(contract: Contract, path: Path, name: str, into: Path) -> Part:
         parquet = check_parquet(path, into / "plain" / Path(name).parent, name)
         header, types = tuple(parquet.schema.names()), parquet.schema
         part = Part(parquet.source, parquet.scan(), {}, (), check_text=contract.table in DESCRIBING)
-        part = replace(part, empty=parquet.empty)
     else:
         csv = check_csv(path, into / "plain")
         header, types = csv.header, pl.Schema(dict.fromkeys(csv.header, pl.String()))
