@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+import pyarrow as pa
 
 from data_contracts import (
     assets,
@@ -108,13 +109,13 @@ def check_landing(
                 later=lambda work: opinions.append(beside.submit(work)),
             )
             references[table] = accepted
-        for opinion in opinions:
-            opinion.result()
     verdicts = [found[table] for table in ORDER if table in found]
     stated = landed["delivered_holdings"].said if "delivered_holdings" in landed else ""
     verdicts = with_reconciliation(verdicts, folders["snapshot"], context.as_of, stated)
     write_verdicts(folders["contracts"] / "verdicts.json", verdicts)
     told(verdicts)
+    for opinion in opinions:
+        opinion.result()  # raises where the engines disagree; what was found is on disk by then
     raise_if_blocked(verdicts, run_dir)
     return verdicts
 
@@ -168,7 +169,11 @@ def check_table(
     newest = None if counts.newest is None else (context.as_of - counts.newest).days
     n_accepted, n_quarantined = row_count(accepted), row_count(quarantine)
     before = context.previous_tables.get(contract.table)
-    contents = None if before is None else compare_contents(contract, accepted, before)
+    contents, unread = None, tuple[str, ...]()
+    try:
+        contents = None if before is None else compare_contents(contract, accepted, before)
+    except (OSError, pa.ArrowException, pl.exceptions.PolarsError):
+        unread = ("the last publication's rows of this table cannot be read, and are not compared: see nightfolio verify",)
     facts = TableFacts(landed.read, n_quarantined, newest, contents)
     return TableVerdict(
         table=contract.table,
@@ -179,7 +184,7 @@ def check_table(
         accepted=n_accepted,
         quarantined=n_quarantined,
         rules=(*repairs, *verdicts, *check_facts(contract, landed, facts, context, later)),
-        notes=(*landed.notes, *released.notes),
+        notes=(*landed.notes, *released.notes, *unread),
         contract_sha256=contract.sha256,
         source_columns=landed.columns,
         releases=released.records,

@@ -20,7 +20,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from data_contracts import columns as c
 from data_contracts.carried import Carried
@@ -28,7 +30,7 @@ from data_contracts.coded_table import read_codes, write_codes
 from data_contracts.contract import CheckContext, Contract
 from data_contracts.flagged import FlaggedTable, TableCounts
 from data_contracts.landing.partitions import KEPT_DAYS, file_hash, remove_unused, this_code
-from data_contracts.parts import part_files
+from data_contracts.parts import part_files, row_count
 
 _HITS: Final = "hits.parquet"
 _NOTE: Final = "note.json"
@@ -53,10 +55,21 @@ def carried_of(contract: Contract, table: Path, hashes: Sequence[str], context: 
             best = count, folder, note
     if best is None:
         return None
-    count, folder, note = best
-    if any(file_hash(folder / name) != known for name, known in note["sha256"].items()):
-        return None
-    (folder / _NOTE).touch()
+    _, folder, note = best
+    # Whatever is wrong with what is kept, a night can do without it; what it lacks is worked out and kept again.
+    with contextlib.suppress(OSError, ValueError, KeyError, pl.exceptions.PolarsError, pa.ArrowException):
+        if all(file_hash(folder / name) == known for name, known in note["sha256"].items()):
+            (folder / _NOTE).touch()
+            return _read(contract, table, folder, note, context)
+    shutil.rmtree(folder, ignore_errors=True)
+    return None
+
+
+def _read(contract: Contract, table: Path, folder: Path, note: Mapping[str, Any], context: CheckContext) -> Carried:
+    """The findings in ``folder``. Raises ValueError where they are not of so many rows as the files have."""
+    files, count = part_files(table), len(note["files"])
+    if note["rows"] != sum(row_count(file) for file in files[:count]):
+        raise ValueError("the findings are not of the rows that the files have")
     found = pl.read_parquet(folder / _HITS)
     newest = None if note["newest"] is None else date.fromisoformat(note["newest"])
     return Carried(
@@ -68,7 +81,7 @@ def carried_of(contract: Contract, table: Path, hashes: Sequence[str], context: 
         newest=newest,
         coded=read_codes(folder, contract.coded),
         same=_same(note["references"], context, newest),
-        later=_later(part_files(table)[count:], contract, newest),
+        later=_later(files[count:], contract, newest),
     )
 
 
@@ -85,8 +98,10 @@ def keep_findings(table: FlaggedTable, counts: TableCounts, hashes: Sequence[str
     key = _key(contract, context)
     name = f"{contract.table}-{hashlib.sha256(json.dumps([key, files]).encode()).hexdigest()[:32]}"
     folder = context.kept / "carried" / name
-    if folder.exists():
+    kept = _read_note(folder)
+    if kept is not None and kept["as_of"] <= str(context.as_of):
         return
+    shutil.rmtree(folder, ignore_errors=True)  # damaged, or of a later night, which an earlier one cannot use
     partial = folder.with_name(f".{name}.{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -105,7 +120,8 @@ def keep_findings(table: FlaggedTable, counts: TableCounts, hashes: Sequence[str
         "references": {name: _said_by(name, context) for name in contract.carry_needs},
         "sha256": {file.name: file_hash(file) for file in sorted(partial.iterdir())},
     }
-    (partial / _NOTE).write_text(json.dumps(note) + "\n", encoding="utf-8")
+    sealed = {"note": note, "sha256": _seal(note)}
+    (partial / _NOTE).write_text(json.dumps(sealed) + "\n", encoding="utf-8")
     with contextlib.suppress(OSError):  # another night kept the same
         partial.replace(folder)
     shutil.rmtree(partial, ignore_errors=True)
@@ -122,17 +138,23 @@ def _sweep(kept: Path, key: Sequence[str], files: Sequence[str]) -> None:
 
 
 def _read_note(folder: Path) -> dict[str, Any] | None:
+    """The folder's note; None where there is none, or not as it was written: its counts decide what is set aside."""
     try:
-        note: dict[str, Any] = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        sealed = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+        note: dict[str, Any] = sealed["note"]
+        return note if sealed["sha256"] == _seal(note) else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return note
+
+
+def _seal(note: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(note, sort_keys=True).encode()).hexdigest()
 
 
 def _key(contract: Contract, context: CheckContext) -> list[str]:
-    """What the findings depend on besides the rows: the contract, the code that asks it, its thresholds, the engine."""
+    """What the findings depend on besides the rows: the contract, the code that asks it, its thresholds, the engines."""
     thresholds = [context.price_jump_limit, context.trade_price_tolerance, context.amount_tolerance]
-    return [contract.sha256, this_code(), str(thresholds), pl.__version__]
+    return [contract.sha256, this_code(), str(thresholds), pl.__version__, np.__version__, pa.__version__]
 
 
 def _said_by(name: str, context: CheckContext) -> list[str]:

@@ -78,8 +78,15 @@ def validate_table(table: FlaggedTable, gx_json: Path, later: Later = at_once) -
     }
 
     def finish() -> None:
-        whole = document | {"second_opinion": _second_opinion(table, counts.rows)}
-        gx_json.write_text(json.dumps(whole, indent=1, default=str) + "\n", encoding="utf-8")
+        opinion: dict[str, Any] = {"error": "it was not formed"}
+        try:
+            opinion = _second_opinion(table, counts.rows)
+        except RuntimeError as error:
+            opinion = {"error": str(error)}  # when the engines disagree the file is needed most
+            raise
+        finally:
+            whole = document | {"second_opinion": opinion}
+            gx_json.write_text(json.dumps(whole, indent=1, default=str) + "\n", encoding="utf-8")
 
     later(finish)
     return counts

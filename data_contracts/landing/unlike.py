@@ -32,7 +32,8 @@ def unlike(contract: Contract, files: Sequence[FileColumns]) -> tuple[str, ...]:
     """Every way in which the files are not like the most of them, with the first file that it is found in.
 
     Types that hold the same texts count as one. A number in single precision is named in any number of files, since the
-    digits that it has not are taken for noughts.
+    digits that it has not are taken for noughts. A column that may be left out is named as empty only where most files have
+    values in it: what is rarely known is in few files.
     """
     said = []
     for column in contract.columns:
@@ -44,6 +45,8 @@ def unlike(contract: Contract, files: Sequence[FileColumns]) -> tuple[str, ...]:
             if state == usual != SINGLE:
                 continue
             found = [name for name, other in states.items() if other == state]
+            if state == EMPTY and not column.required and 2 * len(found) > len(files):
+                continue
             where = f"in {len(found)} of {len(files)} files (first: {printable(found[0])})" if len(files) > 1 else "in the file"
             said.append(f"{column.name} is {state} {where}")
     return tuple(said)

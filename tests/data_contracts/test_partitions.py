@@ -246,10 +246,35 @@ def test_only_what_is_new_is_asked(folders: Path, tmp_path: Path, context: Check
     night(folders, tmp_path / "fourth", context, kept)
     assert found == [None, ("transactions", 3, True), ("transactions", 4, False), None]
     assert len(list((kept / "carried").glob("transactions-*"))) == 2, "of the third and the fourth night"
-    for file in (kept / "carried").glob("*/hits.parquet"):
-        file.write_bytes(b"PAR1 damaged PAR1")
-    night(folders, tmp_path / "fifth", context, kept)
-    assert found[-1] is None, "damaged findings are not used"
+    for number, damage in enumerate((damage_the_hits, lose_the_hits, lower_a_count, empty_the_note, cut_the_note)):
+        for folder in (kept / "carried").glob("transactions-*"):
+            damage(folder)
+        night(folders, tmp_path / f"damaged {number}", context, kept)
+        assert found[-1] is None, f"{damage.__name__}: damaged findings are not used"
+        night(folders, tmp_path / f"mended {number}", context, kept)
+        assert found[-1] == ("transactions", 5, True), f"{damage.__name__}: and are kept again"
+        assert bytes_of(tmp_path / f"mended {number}") == bytes_of(tmp_path / f"damaged {number}")
+
+
+def damage_the_hits(folder: Path) -> None:
+    (folder / "hits.parquet").write_bytes(b"PAR1 damaged PAR1")
+
+
+def lose_the_hits(folder: Path) -> None:
+    (folder / "hits.parquet").unlink()
+
+
+def lower_a_count(folder: Path) -> None:
+    text = (folder / "note.json").read_text(encoding="utf-8")
+    (folder / "note.json").write_text(text.replace('"rows": 5', '"rows": 4'), encoding="utf-8")
+
+
+def empty_the_note(folder: Path) -> None:
+    (folder / "note.json").write_text("{}", encoding="utf-8")
+
+
+def cut_the_note(folder: Path) -> None:
+    (folder / "note.json").write_text("[1,", encoding="utf-8")
 
 
 def test_a_file_is_read_once_and_a_damaged_partition_is_made_again(folders: Path, tmp_path: Path) -> None:

@@ -42,3 +42,15 @@ def test_single_precision_is_named_in_a_single_file_and_in_all() -> None:
     single = USUAL | {"close": pl.Float32()}
     assert unlike(PRICES, [FileColumns("a", single)]) == ("close is Float32, single precision of about 7 digits, in the file",)
     assert len(unlike(PRICES, [FileColumns("a", single), FileColumns("b", single)])) == 1
+
+
+def test_what_is_rarely_known_is_in_few_files() -> None:
+    """A market is given by one file of three only: no news. By two of three: the third has lost it."""
+    from data_contracts.checkpoint import CONTRACTS
+
+    types = {"market_id": pl.String()}
+    files = [FileColumns("1", types), FileColumns("2", types, frozenset(types)), FileColumns("3", types, frozenset(types))]
+    others = [one for one in unlike(CONTRACTS["transactions"], files) if one.startswith("market_id")]
+    assert others == []
+    told = unlike(CONTRACTS["transactions"], [*files[:2], FileColumns("3", types)])
+    assert [one for one in told if one.startswith("market_id")] == ["market_id is empty in every row in 1 of 3 files (first: 2)"]
