@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -52,7 +51,9 @@ def run(request: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as out:
         started = time.perf_counter()
         fit(spec, settings, histories_dir, Path(out), on_epoch=lambda *_: ends.append(time.perf_counter()))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        # Of this program alone: ru_maxrss starts at what the process that started it held.
+        status = Path("/proc/self/status").read_text()
+        peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
         top = _lists(Path(out), histories_dir, request["length"]) if request["rank"] else np.zeros((0, 10), np.int64)
     np.save(request["top"], top)
     seconds = np.diff([started, *ends]).tolist()  # the first one has the start of the fit in it: it is the warm-up

@@ -2,7 +2,6 @@
 """RecTools SASRec on a prepared data set; runs in .venv-peers-rectools, see flows/bench/speed.py for what it reads and writes."""
 
 import json
-import resource
 import sys
 import time
 import warnings
@@ -70,7 +69,9 @@ def main(request):
         get_trainer_func=trainer,
     )
     model.fit(dataset)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Of this program alone: ru_maxrss starts at what the process that started it held.
+    status = Path("/proc/self/status").read_text()
+    peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
     top = np.zeros((0, 10), dtype=np.int64)
     if request["rank"]:
         found = model.recommend(np.arange(len(lengths)), dataset, k=10, filter_viewed=True)
