@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Carried:
     """Findings of the first ``rows`` rows, which are ``files`` whole files of the table.
 
-    ``failed``: by rule, rows that broke it; ``able``: rows that can; ``hits``: rows (values of ROW) that its search found;
+    ``failed``: by rule, rows that broke it; ``among``: rows that can; ``hits``: rows (values of ROW) that its search found;
     ``newest``: the last day of any of them. ``coded``: their texts as numbers. ``same``: tables referred to that say the same
     of these rows as they did. ``later``: every row behind them is dated, and later than all of them.
     """
@@ -27,7 +27,7 @@ class Carried:
     rows: int
     files: int
     failed: Mapping[str, int]
-    able: Mapping[str, int]
+    among: Mapping[str, int]
     hits: Mapping[str, pl.Series]
     newest: date | None
     coded: CodedTable

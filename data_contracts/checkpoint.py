@@ -142,18 +142,18 @@ def check_table(
     contract = CONTRACTS[landed.table]
     for path in (accepted, quarantine, gx_json):
         path.parent.mkdir(parents=True, exist_ok=True)
-    as_landed = landed_rows(contract, landed.path)
     repairs_path = quarantine.with_name(f"repairs_{landed.table}.parquet")
     hashes = hashes_of(landed.path, context)
     carried = carried_of(contract, landed.path, hashes, context)
-    fresh = None if carried is None else landed_rows(contract, landed.path, carried.files)
-    unseen = as_landed if fresh is None else fresh
-    coded = code_columns(as_landed, contract.coded) if fresh is None or carried is None else extended(carried.coded, fresh)
-    repaired, repairs = repair_table(contract, unseen, landed.said, landed.read, repairs_path, coded)
-    if fresh is not None and repaired is fresh:
+    fresh = as_landed = landed_rows(contract, landed.path)
+    if carried is not None:
+        fresh = landed_rows(contract, landed.path, carried.files)
+    coded = code_columns(fresh, contract.coded) if carried is None else extended(carried.coded, fresh)
+    repaired, repairs = repair_table(contract, fresh, landed.said, landed.read, repairs_path, coded)
+    if carried is not None and repaired is fresh:
         repaired = as_landed  # neither what is new nor what was kept needed one
-    elif fresh is not None:
-        carried = fresh = None
+    elif carried is not None:
+        carried = None
         repaired, repairs = repair_table(contract, as_landed, landed.said, landed.read, repairs_path, coded)
     table = flag_table(contract, repaired, context, coded if repaired is as_landed else None, fresh, carried)
     counts = validate_table(table, gx_json, later) if context.ask_library else table.count()

@@ -53,12 +53,11 @@ def order_and_groups(*keys: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np
         packed <<= np.uint64(position_bits)
         _put(packed, np.arange(n, dtype=np.uint64))
         packed.sort()
-        if len(taken) == len(keys):  # the sorted numbers show the groups: nothing has to be gathered for them
-            differs = (packed[1:] ^ packed[:-1]) >> np.uint64(position_bits) != 0
-            starts = np.flatnonzero(np.concatenate([[True], differs]))
+        # In one pass the sorted numbers show the groups: nothing has to be gathered for them.
+        starts = group_starts(packed >> np.uint64(position_bits)) if len(taken) == len(keys) else None
         packed &= np.uint64((1 << position_bits) - 1)
         then = packed.view(np.int64)
-        if len(taken) == len(keys):
+        if starts is not None:
             return then, starts
         order = then if order is None else order[then]
     assert order is not None, "there is a key"

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
-from data_contracts.parts import part_files, row_count
+from data_contracts.parts import null_counts, part_files, row_count
 from data_contracts.printable import printable
 
 FEWER: Final = 0.8  # of its share of filled rows: from there a column has lost values, which no day's changes explain
@@ -59,15 +59,12 @@ def _filled(table: Path, names: list[str]) -> dict[str, int]:
     filled = dict.fromkeys(names, 0)
     for part in part_files(table):
         footer = pq.read_metadata(part)
-        places = {footer.schema.column(place).path: place for place in range(footer.num_columns)}
-        for group in (footer.row_group(number) for number in range(footer.num_row_groups)):
-            for name in names:
-                if name not in places:
-                    continue
-                chunk = group.column(places[name]).statistics
-                if chunk is None or not chunk.has_null_count:
-                    return _counted(table, names)
-                filled[name] += int(group.num_rows) - int(chunk.null_count)
+        nulls = null_counts(footer)
+        for name in filter(nulls.__contains__, names):
+            count = nulls[name]
+            if count is None:
+                return _counted(table, names)
+            filled[name] += int(footer.num_rows) - count
     return filled
 
 

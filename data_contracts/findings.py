@@ -29,8 +29,9 @@ from data_contracts.carried import Carried
 from data_contracts.coded_table import read_codes, write_codes
 from data_contracts.contract import CheckContext, Contract
 from data_contracts.flagged import FlaggedTable, TableCounts
-from data_contracts.landing.partitions import KEPT_DAYS, file_hash, remove_unused, this_code
+from data_contracts.landing.partitions import KEPT_DAYS, remove_unused, this_code
 from data_contracts.parts import part_files, row_count
+from data_contracts.storage import file_sha256
 
 _HITS: Final = "hits.parquet"
 _NOTE: Final = "note.json"
@@ -38,7 +39,7 @@ _NOTE: Final = "note.json"
 
 def hashes_of(table: Path, context: CheckContext) -> list[str]:
     """The hashes of the files of a landed table whose findings are kept; none where they are not: no folder, or one file."""
-    return [file_hash(part) for part in part_files(table)] if context.kept is not None and table.is_dir() else []
+    return [file_sha256(part) for part in part_files(table)] if context.kept is not None and table.is_dir() else []
 
 
 def carried_of(contract: Contract, table: Path, hashes: Sequence[str], context: CheckContext) -> Carried | None:
@@ -58,7 +59,7 @@ def carried_of(contract: Contract, table: Path, hashes: Sequence[str], context: 
     _, folder, note = best
     # Whatever is wrong with what is kept, a night can do without it; what it lacks is worked out and kept again.
     with contextlib.suppress(OSError, ValueError, KeyError, pl.exceptions.PolarsError, pa.ArrowException):
-        if all(file_hash(folder / name) == known for name, known in note["sha256"].items()):
+        if all(file_sha256(folder / name) == known for name, known in note["sha256"].items()):
             (folder / _NOTE).touch()
             return _read(contract, table, folder, note, context)
     shutil.rmtree(folder, ignore_errors=True)
@@ -76,7 +77,7 @@ def _read(contract: Contract, table: Path, folder: Path, note: Mapping[str, Any]
         rows=note["rows"],
         files=count,
         failed=note["failed"],
-        able=note["able"],
+        among=note["among"],
         hits={rule_id: found.filter(rule_id=rule_id)["row"] for rule_id in note["failed"]},
         newest=newest,
         coded=read_codes(folder, contract.coded),
@@ -115,10 +116,10 @@ def keep_findings(table: FlaggedTable, counts: TableCounts, hashes: Sequence[str
         "files": files,
         "rows": counts.rows,
         "failed": counts.failed,
-        "able": counts.among,
+        "among": counts.among,
         "newest": None if counts.newest is None else str(counts.newest),
         "references": {name: _said_by(name, context) for name in contract.carry_needs},
-        "sha256": {file.name: file_hash(file) for file in sorted(partial.iterdir())},
+        "sha256": {file.name: file_sha256(file) for file in sorted(partial.iterdir())},
     }
     sealed = {"note": note, "sha256": _seal(note)}
     (partial / _NOTE).write_text(json.dumps(sealed) + "\n", encoding="utf-8")
@@ -160,7 +161,7 @@ def _key(contract: Contract, context: CheckContext) -> list[str]:
 def _said_by(name: str, context: CheckContext) -> list[str]:
     """The hashes of an accepted table's files."""
     path = context.references.get(name)
-    return [] if path is None else [file_hash(part) for part in part_files(path)]
+    return [] if path is None else [file_sha256(part) for part in part_files(path)]
 
 
 def _same(before: Mapping[str, list[str]], context: CheckContext, newest: date | None) -> frozenset[str]:

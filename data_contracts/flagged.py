@@ -92,7 +92,7 @@ class FlaggedTable:
             carried = self.continued.carried
             n_rows += carried.rows
             counted = {name: number + carried.failed[name] for name, number in counted.items()}
-            able = {name: number + carried.able[name] for name, number in able.items()}
+            able = {name: number + carried.among[name] for name, number in able.items()}
             newest = max((day for day in (newest, carried.newest) if day is not None), default=None)
         return TableCounts(n_rows, {**counted, **searched}, newest, able)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -242,10 +242,7 @@ def _column_rules(landed: LandedTable, context: CheckContext) -> list[_TableRule
             "export every file in the same way; what one of them lacks is empty in its rows",
         ),
     )
-    return [
-        _TableRule(rule_id, description, "warn", float(len(found)), None, 0.0, f"{landed.said}: {lead} {_named(found)}", remedy)
-        for rule_id, description, found, lead, remedy in asked
-    ]
+    return _none_found(landed, asked)
 
 
 def _content_rules(contract: Contract, landed: LandedTable, found: Contents) -> list[_TableRule]:
@@ -277,9 +274,14 @@ def _content_rules(contract: Contract, landed: LandedTable, found: Contents) -> 
                 "see whether a part of the export is missing, or the column has been given one value throughout",
             ),
         ]
+    return _none_found(landed, asked)
+
+
+def _none_found(landed: LandedTable, asked: Iterable[tuple[str, str, tuple[str, ...], str, str]]) -> list[_TableRule]:
+    """Rules that warn where something was found: rule, description, what was found, the words before it, and the remedy."""
     return [
-        _TableRule(rule_id, description, "warn", float(len(words)), None, 0.0, f"{landed.said}: {lead} {_named(words)}", remedy)
-        for rule_id, description, words, lead, remedy in asked
+        _TableRule(rule_id, description, "warn", float(len(found)), None, 0.0, f"{landed.said}: {lead} {_named(found)}", remedy)
+        for rule_id, description, found, lead, remedy in asked
     ]
 
 

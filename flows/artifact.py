@@ -8,12 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_contracts.errors import StorageError
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+from data_contracts.storage import file_sha256
 
 
 def tree_sha256(path: Path) -> str:

@@ -22,7 +22,7 @@ import polars as pl
 import torch
 from pydantic import ValidationError
 
-from flows.artifact import file_sha256
+from data_contracts.storage import file_sha256
 from flows.config import RunConfig
 from flows.gate.finding import signed
 from flows.learn import relevant_pairs

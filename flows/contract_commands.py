@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from datetime import date, datetime
@@ -130,13 +129,8 @@ def compared_with(home: Path, source_format: str, as_of: date, against: str | No
         if not (run / "contracts" / "verdicts.json").exists():
             raise RunNotFound(f"run {run.name} has no verdicts to compare with", remedy="name a run that checked its contracts")
         return run
-    for entry in reversed(store.runs()):
-        if entry.state == "published":
-            manifest = json.loads((entry.path / "manifest.json").read_text(encoding="utf-8"))
-            same = (manifest["config"]["source"]["format"] == "far_trans") == (source_format == "far_trans")
-            if same and manifest["as_of"] <= str(as_of):
-                return entry.path
-    return None
+    far_trans = source_format == "far_trans"
+    return store.newest_published(as_of, lambda config: (config["source"]["format"] == "far_trans") == far_trans)
 
 
 @contracts.command()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from data_contracts.errors import NightfolioError
 from data_contracts.releases import Release
 from flows.config import RunConfig
 from flows.lineage import lineage
+from flows.peak_memory import forget_peak, peak_bytes
 from flows.records.publication import finish_interrupted
 from flows.records.releases import releases_in_force
 from flows.resume import remember, reopen
@@ -62,27 +62,21 @@ class Night:
 
         A home may hold nights of several presets; comparing the volumes or the drift of different markets says nothing.
         """
-        for entry in reversed(self.store.runs()):
-            if entry.state == "published":
-                manifest = json.loads((entry.path / "manifest.json").read_text(encoding="utf-8"))
-                if manifest["as_of"] <= str(self.as_of) and lineage(manifest["config"]) == lineage(
-                    self.config.model_dump(mode="json")
-                ):
-                    return entry.path
-        return None
+        mine = lineage(self.config.model_dump(mode="json"))
+        return self.store.newest_published(self.as_of, lambda config: lineage(config) == mine)
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Announces a step, measures its wall time (s) and peak resident memory (MiB), appends to ``steps.jsonl``."""
         log.info("%s ...", name)
-        _reset_peak()
+        forget_peak()
         started = time.perf_counter()
         try:
             yield
         except BaseException:
             (self.folder / "stopped_at").write_text(name, encoding="utf-8")
             raise
-        seconds, peak = time.perf_counter() - started, _peak_mib()
+        seconds, peak = time.perf_counter() - started, peak_bytes() / 2**20
         with (self.folder / "steps.jsonl").open("a", encoding="utf-8") as out:
             out.write(json.dumps({"step": name, "seconds": round(seconds, 3), "peak_mib": round(peak, 1)}) + "\n")
         log.info("%s done in %.1f s (peak %.0f MiB)", name, seconds, peak)
@@ -130,17 +124,3 @@ def staged_run(config: RunConfig, home: Path, kind: str = "night", resume: str |
             if problem is error:
                 raise
             raise problem from error
-
-
-def _reset_peak() -> None:
-    # Linux forgets the high-water mark of a process on this write; elsewhere the mark of the whole run stands.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak_mib() -> float:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from flows.artifact import file_sha256
+from data_contracts.storage import file_sha256
 from flows.night import Night
 from flows.records.publication import settle
 from flows.resume import forget

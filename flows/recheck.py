@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from data_contracts.errors import RunNotFound
-from flows.artifact import file_sha256
+from data_contracts.storage import file_sha256
 from flows.recheck_rules import SLACK, breaks, facts_beside
 
 CSV, PARQUET = "recommendations.csv", "recommendations.parquet"

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from flows.artifact import file_sha256
+from data_contracts.storage import file_sha256
 from flows.champion import CHALLENGER, FORMER
 from flows.json_files import read_json_if
 from flows.records.standing import Standing

@@ -19,8 +19,9 @@ from typing import Any, Literal
 
 from data_contracts.errors import ConfigError, RunNotFound, StorageError
 from data_contracts.releases import Release
+from data_contracts.storage import file_sha256
 from flows import tasks
-from flows.artifact import Artifact, file_sha256
+from flows.artifact import Artifact
 from flows.config import RunConfig
 from flows.evaluate_again import stored_config
 from flows.ingest import landed_tables

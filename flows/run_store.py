@@ -25,7 +25,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -199,6 +199,15 @@ class RunStore:
             if RUN_NAME.fullmatch(path.name)
         ]
         return sorted(entries, key=lambda entry: (entry.run_id[:10], int(entry.run_id[11:])))
+
+    def newest_published(self, as_of: date, chosen: Callable[[dict[str, Any]], bool]) -> Path | None:
+        """The newest published run, of ``as_of`` or earlier, whose settings (as its manifest holds them) are ``chosen``."""
+        for entry in reversed(self.runs()):
+            if entry.state == "published":
+                manifest = json.loads((entry.path / "manifest.json").read_text(encoding="utf-8"))
+                if manifest["as_of"] <= str(as_of) and chosen(manifest["config"]):
+                    return entry.path
+        return None
 
     def find(self, run_id: str | None) -> Path:
         """Folder of ``run_id`` (None: CURRENT). Raises RunNotFound listing what there is."""

@@ -25,7 +25,7 @@ from data_contracts.landing.landed import LandedTable, SourceFile
 from data_contracts.landing.partitions import Partitions
 from data_contracts.landing.unlike import FileColumns, unlike
 from data_contracts.landing.unreadable import readable
-from data_contracts.parts import row_count
+from data_contracts.parts import null_counts, row_count
 from data_contracts.printable import printable
 from data_contracts.storage import write_parts
 from data_contracts.transactions import last_possible_date
@@ -167,22 +167,9 @@ def _columns_of(part: Part, place: Path) -> FileColumns:
     """
     schema = part.frame.collect_schema()
     footer = pq.read_metadata(place)
-    empty = frozenset() if c.TYPE_ERRORS in footer.schema.to_arrow_schema().names else _empty_columns(footer)
+    asked = footer.num_rows > 0 and c.TYPE_ERRORS not in footer.schema.to_arrow_schema().names
+    empty = frozenset(name for name, nulls in null_counts(footer).items() if asked and nulls == footer.num_rows)
     return FileColumns(part.file.name, {name: schema[name] for name in part.raw if name in part.values}, empty)
-
-
-def _empty_columns(footer: pq.FileMetaData) -> frozenset[str]:
-    """Columns whose statistics say of every row group that no row of it has a value; none in a file without rows."""
-    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
-
-    def nulls(group: pq.RowGroupMetaData, place: int) -> int:
-        known = group.column(place).statistics
-        return int(known.null_count) if known is not None and known.has_null_count else 0
-
-    places = range(footer.num_columns if footer.num_rows else 0)
-    return frozenset(
-        footer.schema.column(place).path for place in places if sum(nulls(group, place) for group in groups) == footer.num_rows
-    )
 
 
 def _seen(parts: Sequence[Part]) -> dict[str, str]:

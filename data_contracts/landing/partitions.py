@@ -22,6 +22,7 @@ import polars as pl
 from data_contracts.contract import Contract
 from data_contracts.landing.landed import SourceFile
 from data_contracts.parts import link
+from data_contracts.storage import file_sha256
 
 KEPT_DAYS = 40  # a partition that no night has used for so long is removed
 
@@ -40,7 +41,7 @@ class Partitions:
             newest = said["newest"]
             if not_after is not None and newest is not None and date.fromisoformat(newest) > not_after:
                 return False
-            if file_hash(kept) != said["sha256"]:
+            if file_sha256(kept) != said["sha256"]:
                 return False
         except (OSError, ValueError, KeyError):
             return False
@@ -52,7 +53,7 @@ class Partitions:
         """Keeps ``made``, the partition of ``file`` with all its rows, the newest of which is dated ``newest``."""
         kept, note = self._paths(contract, file)
         link(made, kept)
-        text = json.dumps({"file": file.name, "newest": None if newest is None else str(newest), "sha256": file_hash(kept)})
+        text = json.dumps({"file": file.name, "newest": None if newest is None else str(newest), "sha256": file_sha256(kept)})
         partial = note.with_suffix(f".{os.getpid()}")
         partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(note)  # the note last and whole: without it the partition is not there
@@ -95,11 +96,5 @@ def code_hash(package: Path) -> str:
     for module in sorted(package.rglob("*.py")):
         name = module.relative_to(package)
         if name.parts[0] != "corruptions":
-            digest.update(f"{name.as_posix()}\0{file_hash(module)}\n".encode())
+            digest.update(f"{name.as_posix()}\0{file_sha256(module)}\n".encode())
     return digest.hexdigest()
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

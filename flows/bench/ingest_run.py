@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import resource
 import shutil
 import sys
 import time
@@ -18,6 +17,8 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+
+from flows.peak_memory import forget_peak, peak_bytes
 
 STAGES = ("ingest", "contracts", "histories")
 
@@ -30,21 +31,14 @@ class Clock:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+        forget_peak()
         started, worked = time.perf_counter(), time.process_time()
         yield
         self.stages[name] = {
             "seconds": time.perf_counter() - started,
             "cpu_seconds": time.process_time() - worked,
-            "peak_bytes": _peak(),
+            "peak_bytes": float(peak_bytes()),
         }
-
-
-def _peak() -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024.0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
 def run_night(request: dict[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
+from flows.peak_memory import peak_bytes
 from lightning_modules.topk import BLOCK_BYTES, top_items
 
 
@@ -65,7 +65,7 @@ def bench_scoring(
                 some = vectors[first : first + rows]
                 torch.topk(torch.mm(some, table.T, out=buffer[: len(some)]), k, 1)
             seconds, floor = seconds + between - clock, floor + _clock(device) - between
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = peak_bytes()
     finally:
         torch.set_num_threads(before)
     found = Scoring(seconds, floor, peak)

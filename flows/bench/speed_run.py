@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from flows.peak_memory import peak_bytes
 from lightning_modules.evaluation import top_columns
 from lightning_modules.examples import owned_columns
 from lightning_modules.fit import ModelSpec, TrainSettings, fit, load_ranker
@@ -51,9 +52,7 @@ def run(request: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as out:
         started = time.perf_counter()
         fit(spec, settings, histories_dir, Path(out), on_epoch=lambda *_: ends.append(time.perf_counter()))
-        # Of this program alone: ru_maxrss starts at what the process that started it held.
-        status = Path("/proc/self/status").read_text()
-        peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
+        peak = peak_bytes()
         top = _lists(Path(out), histories_dir, request["length"]) if request["rank"] else np.zeros((0, 10), np.int64)
     np.save(request["top"], top)
     seconds = np.diff([started, *ends]).tolist()  # the first one has the start of the fit in it: it is the warm-up

@@ -21,7 +21,7 @@ from typing import Any
 
 from data_contracts.errors import RunNotFound
 from data_contracts.releases import Release
-from flows.artifact import file_sha256
+from data_contracts.storage import file_sha256
 from flows.bench.tamper_attempts import ATTEMPTS
 from flows.bench.tamper_target import CSV, PARQUET, Attempt, Target
 from flows.keys import make_key, read_key

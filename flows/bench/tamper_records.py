@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 
-from flows.bench.tamper_target import Attempt, Target, exchange, rehash, replace
+from flows.bench.tamper_target import Attempt, Target, exchange, lost_head, rehash, replace
 from flows.keys import read_key
 from flows.records.chain import KEY_FILE, Chain
 from flows.records.record import Record
@@ -104,9 +104,7 @@ def _cut_off_the_end(target: Target) -> None:
 
 def _end_cut_off(target: Target) -> str:
     _cut_off_the_end(target)
-    if not Chain(target.home).head_file.exists():
-        raise IndexError("no head is filed beside the key")
-    return "as filed beside the record key is not in the chain"
+    return lost_head(target)
 
 
 def _end_and_head_cut_off(target: Target) -> str:

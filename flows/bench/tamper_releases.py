@@ -6,9 +6,8 @@ import json
 from typing import Any
 
 from data_contracts.releases import Release
-from flows.bench.tamper_target import Attempt, Target, replace
+from flows.bench.tamper_target import Attempt, Target, lost_head, replace
 from flows.records import releases
-from flows.records.chain import Chain
 from flows.records.record import Record
 from flows.run_store import RunStore
 
@@ -102,9 +101,7 @@ def _last_release_cut_off(target: Target) -> str:
     row = Release("prices", "e" * 64, ("price_outlier",), "", "", target.run().run_id, "prices.csv", 3, "")
     (made,) = releases.release(RunStore(target.home), [row], "A. Steward", "an auction")
     target.record(made.record).unlink()
-    if not Chain(target.home).head_file.exists():
-        raise IndexError("no head is filed beside the key")
-    return "as filed beside the record key is not in the chain"
+    return lost_head(target)
 
 
 ATTEMPTS = (

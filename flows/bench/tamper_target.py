@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.artifact import file_sha256
+from data_contracts.storage import file_sha256
 from flows.records.chain import Chain
 from flows.records.check import MANIFEST
 from flows.records.record import GENESIS, Record, key_id
@@ -105,3 +105,10 @@ def rehash(target: Target, number: int, key: bytes | None) -> int:
     first = run.records[0].record.number
     target.write_anew(first, key, lambda record: record.update(manifest_sha256=sha256))
     return first
+
+
+def lost_head(target: Target) -> str:
+    """What finds an end that was cut off: the head beside the key. Raises IndexError where none is filed there."""
+    if not Chain(target.home).head_file.exists():
+        raise IndexError("no head is filed beside the key")
+    return "as filed beside the record key is not in the chain"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
+from data_contracts.storage import file_sha256
 from flows import publish as publishing
-from flows.artifact import file_sha256
 from flows.night import Night
 from reports.evidence import FileFact
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.artifact import file_sha256
+from data_contracts.storage import file_sha256
 from flows.records.record import Fault
 
 MANIFEST = "manifest.json"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_contracts.errors import DecisionRefused, RunNotFound, StorageError
-from flows.artifact import file_sha256
+from data_contracts.storage import file_sha256
 from flows.json_files import read_json_if
 from flows.lineage import lineage
 from flows.records.chain import Appender, Chain

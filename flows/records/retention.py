@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from data_contracts.errors import DecisionRefused
-from flows.artifact import file_sha256
+from data_contracts.storage import file_sha256
 from flows.lineage import lineage
 from flows.records.chain import Chain
 from flows.records.check import MANIFEST, check_run

@@ -14,11 +14,11 @@ from polars.testing import assert_frame_equal
 from rich.console import Console
 
 from data_contracts.errors import ConfigError, TrainingError
+from data_contracts.storage import file_sha256
 from flows import ablation, consistency
 from flows.ablate import ablate, fits
 from flows.ablate_command import budget
 from flows.ablation import REFERENCE, Fit
-from flows.artifact import file_sha256
 from flows.config import RunConfig, load_config
 from flows.run_store import RunStore
 from flows.show_runs import print_run, print_runs

@@ -15,7 +15,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from data_contracts.errors import ContractBlocked, LandingError, LookAheadError, TrainingError
-from flows.artifact import file_sha256
+from data_contracts.storage import file_sha256
 from flows.config import RunConfig, load_config
 from flows.histories import build_histories
 from flows.ingest import simulated_folder

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from flows.artifact import file_sha256
+from data_contracts.storage import file_sha256
 from flows.records.record import GENESIS, Link, Record
 from flows.records.standing import standings
 from flows.register import approval, models_of, register

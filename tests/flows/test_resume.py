@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from data_contracts.errors import RunNotFound
-from flows.artifact import file_sha256
+from data_contracts.storage import file_sha256
 from flows.config import load_config
 from flows.night import staged_run
 from flows.resume import RESUME, remember, remembered
