@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ import polars as pl
 from data_contracts.checkpoint import CONTRACTS, CheckContext, check_landing
 from data_contracts.contract import Contract
 from data_contracts.corruptions.case import OUTCOMES, Corruption, Layout, Outcome
+from data_contracts.corruptions.meanwhile import delivered_meanwhile
 from data_contracts.corruptions.own_sample import write_own_sample
 from data_contracts.corruptions.sample import AS_OF, write_sample
 from data_contracts.errors import ContractBlocked, LandingError, NightfolioError
@@ -154,25 +154,14 @@ def attempt(corruption: Corruption, clean: Clean, folder: Path, *, every_table: 
 
 
 def _ingest(corruption: Corruption, source: Path, run: Path, partitions: Path | None) -> dict[str, LandedTable]:
-    def read() -> dict[str, LandedTable]:
+    def read(source: Path) -> dict[str, LandedTable]:
         return read_landing(corruption.layout, source, run / "landed", AS_OF, corruption.future_rows, partitions=partitions)
 
     if not corruption.while_read:
         corruption.spoil(source)
-        return read()
-    ended = threading.Event()
-
-    def deliver() -> None:
-        while not ended.is_set():
-            corruption.spoil(source)
-
-    writer = threading.Thread(target=deliver)
-    writer.start()
-    try:
-        return read()
-    finally:
-        ended.set()
-        writer.join()
+        return read(source)
+    with delivered_meanwhile(source, corruption.spoil) as disturbed:
+        return read(disturbed)
 
 
 def _check(

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from data_contracts.errors import LandingError
-from data_contracts.landing.far_trans import read_far_trans
+from data_contracts.landing import far_trans, nightfolio
 from data_contracts.landing.landed import LandedTable, SourceFile
-from data_contracts.landing.nightfolio import read_nightfolio
 from data_contracts.landing.partitions import Partitions
-from data_contracts.landing.unchanged import changed, changed_while_read, stamps
+from data_contracts.landing.unchanged import changed, changed_while_read, fault_while_changing, listing
 from data_contracts.landing.unreadable import readable
 
 __all__ = ["LandedTable", "SourceFile", "read_landing"]
@@ -46,25 +45,29 @@ def read_landing(
         )
     kept = None if partitions is None else Partitions(partitions, time_zone)
     readers: dict[str, Callable[[], dict[str, LandedTable]]] = {
-        "far_trans": lambda: read_far_trans(source, into, as_of, future_rows, time_zone),
-        "nightfolio": lambda: read_nightfolio(source, into, as_of, future_rows, time_zone, kept),
+        "far_trans": lambda: far_trans.read_far_trans(source, into, as_of, future_rows, time_zone),
+        "nightfolio": lambda: nightfolio.read_nightfolio(source, into, as_of, future_rows, time_zone, kept),
     }
+    looks_for = {"far_trans": far_trans.looks_for, "nightfolio": nightfolio.looks_for}
     if source_format not in readers:
         raise LandingError(f"source format {source_format!r} is not known", remedy=f"choose one of {', '.join(readers)}")
     into.mkdir(parents=True, exist_ok=True)
-    before = stamps(source)
+    before = listing(source)
     try:
         with readable(f"{source_format} source {source.name}"):  # what no reader foresaw; they name their files
             tables = readers[source_format]()
     except (LandingError, OSError) as error:
-        # A file caught half-written looks damaged; that it is being written is the better thing to say.
-        if others := changed(before, stamps(source)):
+        # A file caught half-written looks damaged, one caught between two others absent; what goes on is the better thing to say.
+        after = listing(source)
+        if others := changed(before, after, looks_for[source_format]):
             raise changed_while_read(others) from error
+        if before != after:
+            raise fault_while_changing(error) from error
         raise
     finally:
         shutil.rmtree(into / "plain", ignore_errors=True)
     read = [file.name for table in tables.values() for file in table.files]
-    if others := changed(before, stamps(source), read):
+    if others := changed(before, listing(source), looks_for[source_format], read):
         raise changed_while_read(others)
     if kept is not None:
         kept.sweep()

@@ -114,6 +114,8 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         raise LandingError(f"{path.name} is not a file", remedy="put the table's file under this name")
     try:
         stream = path.open("rb")
+    except FileNotFoundError as error:
+        raise LandingError(f"{path.name} has gone since the folder was listed", remedy="deliver the file again") from error
     except PermissionError as error:
         raise LandingError(
             f"{path.name} cannot be opened: {error.strerror}", remedy="let the user of the night read the file"

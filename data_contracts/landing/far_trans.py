@@ -83,6 +83,21 @@ _TRANSACTIONS = (
 )
 _MARKETS = ("marketID", "name", "country", "tradingDays")
 _SNAPSHOTS = ("asOf", "customerID", "ISIN", "netUnits")
+_CSVS = (
+    "customer_information",
+    "asset_information",
+    "close_prices",
+    "transactions",
+    "transactions_provenance",
+    "markets",
+    "restricted_list",
+)
+_SNAPSHOTS_FILE = "holdings_snapshots.parquet"
+
+
+def looks_for(path: str) -> bool:
+    """Whether a file of this path in the source folder is one of a table."""
+    return path == _SNAPSHOTS_FILE or any(path in _names(name) for name in _CSVS)
 
 
 def read_far_trans(
@@ -108,19 +123,23 @@ def read_far_trans(
         tables["transactions"] = replace(landed, files=(*landed.files, provenance), notes=(said_beside, *landed.notes))
     else:
         tables["transactions"] = with_bare_trades(tables["transactions"], [trades])
-    snapshots = find_file(source, ("holdings_snapshots.parquet",))
+    snapshots = find_file(source, (_SNAPSHOTS_FILE,))
     if snapshots is not None:
         parts = [_snapshots(snapshots, into)]
         tables["delivered_holdings"] = put(delivered_holdings.CONTRACT, parts)
-    listed = find_file(source, ("restricted_list.csv", "restricted_list.csv.gz"))
+    listed = find_file(source, _names("restricted_list"))
     parts = [] if listed is None else [read_part(restricted.CONTRACT, listed, listed.name, into)]
     tables["restricted"] = put(restricted.CONTRACT, parts)
     return tables
 
 
+def _names(name: str) -> tuple[str, str]:
+    return f"{name}.csv", f"{name}.csv.gz"
+
+
 def _csv(source: Path, name: str, table: str, needed: tuple[str, ...], into: Path) -> CsvFile:
     """One CSV of the data set, checked."""
-    path = require_file(source, table, (f"{name}.csv", f"{name}.csv.gz"))
+    path = require_file(source, table, _names(name))
     checked = check_csv(path, into / "plain")
     require_columns(path.name, checked.header, needed, checked.scan())
     return checked
@@ -194,7 +213,7 @@ def _transactions(source: Path, into: Path) -> tuple[Part, SourceFile | None]:
         c.MARKET_ID: text("marketID"),
         c.RECORD_KIND: kind,
     }
-    path = find_file(source, ("transactions_provenance.csv", "transactions_provenance.csv.gz"))
+    path = find_file(source, _names("transactions_provenance"))
     if path is None:
         return csv_part(file, values, _TRANSACTIONS), None
     checked = check_csv(path, into / "plain")

@@ -84,6 +84,12 @@ def read_nightfolio(
     return tables
 
 
+def looks_for(path: str) -> bool:
+    """Whether a file of this path in the source folder is one of a table."""
+    first = path.split("/", maxsplit=1)[0]
+    return any(first == name + suffix for _, name, _ in TABLES for suffix in SUFFIXES)
+
+
 def with_bare_trades(trades: LandedTable, parts: Sequence[Part]) -> LandedTable:
     """The table with the number of rows that became dated_only because value or units were empty, and a note of them.
 
@@ -141,7 +147,7 @@ def _parts(contract: Contract, source: Path, name: str, needed: bool, into: Path
                 f"{contract.table}: {path.name}/{printable(file.name)} is no plain .parquet file",
                 remedy="leave only the table's Parquet files, named NAME.parquet, in that folder; move everything else out of it",
             )
-    return [read_part(contract, file, f"{name}/{file.name}", into) for file in files]
+    return [read_part(contract, file, f"{path.name}/{file.name}", into) for file in files]
 
 
 def read_part(contract: Contract, path: Path, name: str, into: Path) -> Part:

@@ -161,6 +161,17 @@ def test_parquet_column_of_an_impossible_type(source: Path, tmp_path: Path) -> N
     assert "remedy: export date as Date (day of the close)" in said
 
 
+@pytest.mark.parametrize("name", ["prices", "prices.parquet"])  # the second as Spark names it
+def test_a_folder_of_parquet(name: str, source: Path, tmp_path: Path) -> None:
+    frame = pl.read_csv(source / "prices.csv", try_parse_dates=True)
+    (source / "prices.csv").unlink()
+    (source / name).mkdir()
+    frame.write_parquet(source / name / "2021.parquet")
+    prices = land(source, tmp_path / "landed")["prices"]
+    assert [(file.name, file.rows) for file in prices.files] == [(f"{name}/2021.parquet", 3)]
+    assert prices.read == 3
+
+
 def test_a_folder_without_parquet(source: Path, tmp_path: Path) -> None:
     (source / "prices.csv").unlink()
     (source / "prices").mkdir()

@@ -1,10 +1,9 @@
-"""Damaged bytes and files that change while they are read: what two parsers would take differently is decided here."""
+"""Damaged bytes: what two parsers would take differently is decided here."""
 
 from __future__ import annotations
 
 import gzip
 import os
-import threading
 from datetime import date
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from data_contracts.errors import LandingError
 from data_contracts.landing import LandedTable, read_landing
 from data_contracts.landing.copies import CHUNK, copy_plain
 from data_contracts.landing.csv_form import check_form
-from data_contracts.landing.unchanged import changed, stamps
 from data_contracts.printable import printable
 
 AS_OF = date(2021, 6, 30)
@@ -138,44 +136,3 @@ def test_binary_junk_in_a_header_does_not_reach_the_terminal(source: Path, tmp_p
     said = fault(source, tmp_path)
     assert "column asset_id missing (found \\x1b[31masset_id, date, close)" in said
     assert printable("a" * 100) == "a" * 60 + "..."
-
-
-@pytest.mark.parametrize("in_place", [False, True])
-def test_a_file_that_changes_while_it_is_read_stops_the_night(in_place: bool, source: Path, tmp_path: Path) -> None:
-    path, ended = source / "prices.csv", threading.Event()
-    versions = [path.read_bytes(), path.read_bytes().replace(b"5.25", b"5.26")]
-
-    def deliver() -> None:
-        count = 0
-        while not ended.is_set():
-            count += 1
-            if in_place:
-                path.write_bytes(versions[count % 2])
-            else:
-                (tmp_path / "next.csv").write_bytes(versions[count % 2])
-                (tmp_path / "next.csv").replace(path)
-
-    writer = threading.Thread(target=deliver)
-    writer.start()
-    try:
-        said = fault(source, tmp_path)
-    finally:
-        ended.set()
-        writer.join()
-    assert "prices.csv: 1 file was written, replaced or removed while the source was read" in said
-    assert "remedy: run again when the delivery has ended" in said
-
-
-def test_what_counts_as_changed(tmp_path: Path) -> None:
-    for name in ("a.csv", "b.csv", "c.csv", "d.csv"):
-        (tmp_path / name).write_text("x\n")
-    before = stamps(tmp_path)
-    (tmp_path / "a.csv").write_text("longer\n")
-    (tmp_path / "b.csv").unlink()
-    (tmp_path / "c.csv.part").write_text("x\n")
-    (tmp_path / "c.csv.part").replace(tmp_path / "c.csv")
-    (tmp_path / "e.csv").write_text("new\n")
-    assert changed(before, stamps(tmp_path)) == ["a.csv", "b.csv", "c.csv", "e.csv"]
-    assert changed(before, stamps(tmp_path), ["d.csv", "a.csv"]) == ["a.csv"]
-    # Read, though it was neither there before nor is it now: it came and went.
-    assert changed(before, stamps(tmp_path), ["f.csv"]) == ["f.csv"]
