@@ -12,6 +12,7 @@ from data_contracts.errors import TrainingError
 from lightning_modules.examples import TrainingBatch
 from lightning_modules.lean_lightning import L
 from lightning_modules.objective import Asks, Negatives, sampled_loss
+from lightning_modules.optimiser import Adam
 from lightning_modules.ranker import Ranker
 from lightning_modules.settings import TrainSettings
 from lightning_modules.warmup import learning_rate
@@ -51,7 +52,7 @@ class RankerModule(L.LightningModule):  # type: ignore[misc]
         return learning_rate(step, self.total_steps, settings.base_lr, settings.warmup_fraction, settings.decay, settings.floor)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.model.parameters(), lr=self.settings.base_lr, fused=True)
+        return Adam(self.model.parameters(), lr=self.settings.base_lr, fused=True)
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
         # Rate and dropout depend on the step alone, so a resumed fit repeats them without any saved state.

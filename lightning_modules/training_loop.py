@@ -88,11 +88,13 @@ def train_epochs(
     epochs = settings.epochs if stop_after is None else stop_after
     if done is not None and measure is not None and is_over(done["validation"], settings.patience):
         epochs = len(done["validation"])  # it was stopped early, and only what came after was lost
+    # What the Trainer's deterministic=True does, but that imports torch's compiler (torch.use_deterministic_algorithms does).
+    torch.set_deterministic_debug_mode("error")
     trainer = L.Trainer(
         accelerator="auto",
         devices=1,
         max_epochs=epochs,
-        deterministic=True,
+        benchmark=False,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -149,7 +151,7 @@ def mean_loss(rows: list[LogRow], epoch: int) -> float:
 def quiet_and_repeatable(settings: TrainSettings) -> Iterator[None]:
     """Pins threads and random numbers for the fit, silences Lightning's advice, and puts everything back."""
     threads = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    deterministic = torch.get_deterministic_debug_mode()
     filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     levels = {name: logging.getLogger(name).level for name in ("pytorch_lightning", "lightning_fabric")}
     # Needed by deterministic matmul on CUDA; must be set before the first use of the device.
@@ -167,7 +169,7 @@ def quiet_and_repeatable(settings: TrainSettings) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)
+        torch.set_deterministic_debug_mode(deterministic)
         torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
