@@ -9,6 +9,8 @@ Source: Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,7 +26,6 @@ class PooledDropout(nn.Module):
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
-        self._pools: dict[torch.dtype, Tensor] = {}
 
     def forward(self, values: Tensor) -> Tensor:
         """[..., D] -> [..., D], scaled by 1 / (1 - p); unchanged outside training."""
@@ -36,13 +37,17 @@ class PooledDropout(nn.Module):
 
     def mask(self, values: Tensor) -> Tensor:
         """A fresh mask in the shape and dtype of ``values``: 0 or 1 / (1 - p)."""
-        pool = self._pools.get(values.dtype)
-        if pool is None:
-            generator = torch.Generator().manual_seed(POOL_SEED)
-            kept = torch.rand(POOL, PATTERN, generator=generator) >= self.p
-            pool = self._pools[values.dtype] = (kept / (1 - self.p)).to(values.dtype)
+        pool = _pool(self.p, values.dtype)
         count = values.numel() // PATTERN
         # Four 16-bit numbers from each 64-bit draw.
         draws = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
         chosen = draws.view(torch.int16)[:count].to(torch.int32).add_(POOL // 2)
         return pool.index_select(0, chosen).view(values.shape)
+
+
+@lru_cache(maxsize=4)  # one for all layers: it stays in the cache, and is there once
+def _pool(p: float, dtype: torch.dtype) -> Tensor:
+    """[POOL, PATTERN], 0 or 1 / (1 - p)."""
+    generator = torch.Generator().manual_seed(POOL_SEED)
+    kept = torch.rand(POOL, PATTERN, generator=generator) >= p
+    return (kept / (1 - p)).to(dtype)

@@ -11,6 +11,7 @@ first seen, which takes longer than the product itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -56,6 +57,19 @@ class Packing:
     def last(self) -> Tensor:
         """[B] int64, the last row of each sequence."""
         return self.starts + self.lengths - 1
+
+    @cached_property
+    def mixed_rows(self) -> Tensor:
+        """[3 * M] int64: where the query of each cell, then the key, then the value stand in rows [T * 3 * H, d] that hold
+        queries, keys and values of all heads side by side."""
+        row, head = self.rows // self.heads, self.rows % self.heads
+        return torch.cat([(row * 3 + part) * self.heads + head for part in range(3)])
+
+    @cached_property
+    def mixed_cells(self) -> Tensor:
+        """[T * 3 * H] int64, the way back: the cell of each such row, where queries, keys and values have M + 1 each."""
+        part = torch.arange(3, device=self.cells.device)[:, None]
+        return (self.cells.view(-1, 1, self.heads) + part * (len(self.rows) + 1)).flatten()
 
     @property
     def real(self) -> int:

@@ -68,10 +68,10 @@ def _by_group(
     return _joined(outputs, mixed, packing), every
 
 
-def _parts(mixed: Tensor, packing: Packing) -> tuple[Tensor, ...]:
-    """[T, 3 * D] -> query, key, value of every cell, each [M, d]."""
-    split = mixed.view(len(mixed), 3, -1)
-    return tuple(split[:, part].reshape(len(mixed) * packing.heads, -1).index_select(0, packing.rows) for part in range(3))
+def _parts(mixed: Tensor, packing: Packing) -> Tensor:
+    """[T, 3 * D] -> [3, M, d]: query, key, value of every cell."""
+    rows = mixed.reshape(len(mixed) * 3 * packing.heads, -1)
+    return rows.index_select(0, packing.mixed_rows).view(3, len(packing.rows), -1)
 
 
 def _of_group(values: Tensor, group: Group, heads: int) -> Tensor:
@@ -134,11 +134,9 @@ class _WrittenOut(torch.autograd.Function):
             if by_key is not None:
                 _matrices(by_key, group, heads).copy_(grad_scores.sum(1, dtype=torch.float32))
         parts[0] *= 1 / math.sqrt(width)
-        mixed = torch.empty(rows, 3, heads * width, dtype=grad.dtype)
-        for part in range(3):
-            mixed[:, part] = parts[part].index_select(0, packing.cells).view(rows, -1)
+        mixed = parts.view(-1, width).index_select(0, packing.mixed_cells).view(rows, -1)
         grad_bias = None if by_key is None else by_key.index_select(0, packing.cells).view(rows, heads)
-        return mixed.view(rows, -1), grad_bias, None
+        return mixed, grad_bias, None
 
 
 def _matrices(values: Tensor, group: Group, heads: int) -> Tensor:
