@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from flows.bench.device import device_line, found_gpu
 from lightning_modules.fit import ModelSpec, TrainSettings, fit
 from lightning_modules.histories import days_since_epoch, write_histories
 from reports.growth import write_growth_page
@@ -46,7 +47,7 @@ def bench_growth(
         f"protocol: the product's fit, transformer of width 64, 2 blocks, 2 heads, float32, dropout 0.2, full softmax; random "
         f"events; {CUSTOMERS} customers of {LENGTH} events, {ITEMS} items, batch 128, except on the axis itself; length: "
         f"{LONG_CUSTOMERS} customers, {LONG_ITEMS} items, batch {LONG_BATCH}; seconds: least of {epochs - 1} epochs after a "
-        f"first one; {threads} threads"
+        f"first one; {threads} threads\n{device_line(found_gpu())}"
     )
     rows: list[dict[str, object]] = []
     for axis in axes:

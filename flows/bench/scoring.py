@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
+from flows.bench.device import clock, device_line, found_gpu, gpu_peak_bytes
 from flows.peak_memory import peak_bytes
 from lightning_modules.topk import BLOCK_BYTES, top_items
 
@@ -19,6 +19,7 @@ class Scoring:
     seconds: float
     floor_seconds: float
     peak_bytes: int
+    gpu_peak_bytes: int | None
 
     @property
     def multiple(self) -> float:
@@ -40,11 +41,12 @@ def bench_scoring(
     The floor is torch.mm and torch.topk on blocks of the same size, alternating with ours block by block of customers,
     so that both meet the same machine: no exclusion, no order among equal scores, nothing kept.
     """
+    gpu = found_gpu()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         generator = torch.Generator().manual_seed(0)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = "cpu" if gpu is None else "cuda"
         table = torch.randn(items, dim, generator=generator).to(device)
         part = min(customers, 50_000)
         seconds = floor = 0.0
@@ -57,28 +59,24 @@ def bench_scoring(
             offsets = torch.arange(0, count * seen + 1, seen, device=device)
             values = torch.empty(count, k, device=device)
             best = torch.empty(count, k, dtype=torch.int64, device=device)
-            clock = _clock(device)
+            started = clock()
             for block, scores, chosen in top_items(vectors, table, k, excluded=(offsets, columns)):
                 values[block], best[block] = scores, chosen
-            between = _clock(device)
+            between = clock()
             for first in range(0, count, rows):
                 some = vectors[first : first + rows]
                 torch.topk(torch.mm(some, table.T, out=buffer[: len(some)]), k, 1)
-            seconds, floor = seconds + between - clock, floor + _clock(device) - between
+            seconds, floor = seconds + between - started, floor + clock() - between
         peak = peak_bytes()
     finally:
         torch.set_num_threads(before)
-    found = Scoring(seconds, floor, peak)
+    found = Scoring(seconds, floor, peak, gpu_peak_bytes())
     say(
         f"protocol: top {k} of {items:,} items for {customers:,} customers, {dim} dimensions, float32, {seen} seen items of each "
-        f"excluded, exact, equal scores by item; {threads} threads, device {device}; floor: torch.mm and torch.topk alone\n"
+        f"excluded, exact, equal scores by item; {threads} threads; floor: torch.mm and torch.topk alone\n"
+        f"{device_line(gpu)}\n"
         f"{found.seconds:.1f} s ({customers / found.seconds:,.0f} customers/s), {found.multiple:.2f} x the floor of "
         f"{found.floor_seconds:.1f} s; peak memory of the process {peak / 2**20:.0f} MiB"
+        + ("" if found.gpu_peak_bytes is None else f", on the GPU {found.gpu_peak_bytes / 2**20:.0f} MiB")
     )
     return found
-
-
-def _clock(device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()

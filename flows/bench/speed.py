@@ -6,8 +6,10 @@ epoch; the first epoch is warm-up (kernels are compiled, memory is fetched) and 
 
 A contestant is a program that takes the path of a request in JSON: ``items`` and ``offsets`` (npy: item 1..N of each event
 by customer and time; where each customer starts), ``n_items``, the shape, ``epochs``, ``seed``, ``threads``, ``rank``. It
-writes ``report`` ({"epoch_seconds": [...], "peak_bytes": ...}, the peak taken before ranking) and ``top`` (npy [C, 10],
-each customer's ten best items, none of them seen before; empty unless ``rank``). One function scores everybody's lists.
+writes ``report`` and ``top`` (npy [C, 10], each customer's ten best items, none of them seen before; empty unless
+``rank``). The report is {"epoch_seconds": [...], "baseline_bytes": ..., "peak_bytes": ..., "gpu_peak_bytes": ...}: the
+high-water mark of the program's memory once its imports are done, the same before ranking, and torch's on the GPU (null
+without one). One function scores everybody's lists.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ import numpy.typing as npt
 import torch
 
 from data_contracts.errors import NightfolioError
+from flows.bench.device import Gpu, device_line, found_gpu, matmul_rate, rate_line
 from flows.bench.leave_one_out import leave_one_out, read_sequences
 from lightning_modules.histories import Histories
 
@@ -62,7 +64,9 @@ class Run:
     contestant: str
     length: int
     sequences_per_second: float  # customers an epoch, over the median of the epochs after the first
+    baseline_bytes: int  # once everything is imported
     peak_bytes: int
+    gpu_peak_bytes: int | None
     ndcg: float | None
 
 
@@ -120,7 +124,8 @@ class Contest:
         seconds = report["epoch_seconds"]
         rate = self.sequences / statistics.median(seconds[1:] or seconds)
         ndcg = self.ndcg(np.load(paths["top.npy"])) if rank else None
-        return Run(contestant, length, rate, report["peak_bytes"], ndcg)
+        memory = (report["baseline_bytes"], report["peak_bytes"], report["gpu_peak_bytes"])
+        return Run(contestant, length, rate, *memory, ndcg)
 
     def ndcg(self, top: Integers) -> float:
         """Mean NDCG@10 of lists [C, 10]: 1 / log2(1 + rank) of the left-out item, 0 where it is not in the list.
@@ -148,22 +153,6 @@ class Contest:
         attention = 4 * shape.dim * rows * (rows + 1) / 2
         forward = shape.blocks * (12 * shape.dim**2 * rows + attention) + 2 * shape.dim * self.n_items * rows
         return float(3 * forward.mean())
-
-
-def matmul_rate(dtype: torch.dtype, threads: int, size: int = 2048) -> float:
-    """Floating-point operations a second of a square matrix product: the best of ten."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        one = torch.randn(size, size).to(dtype)
-        seconds = []
-        for _ in range(10):
-            started = time.perf_counter()
-            one @ one
-            seconds.append(time.perf_counter() - started)
-        return float(2 * size**3 / min(seconds))
-    finally:
-        torch.set_num_threads(before)
 
 
 def bench_speed(
@@ -202,9 +191,10 @@ def bench_speed(
     with tempfile.TemporaryDirectory() as folder:
         contest = Contest(data, name, Path(folder), allocator)
         _say_protocol(contest, name, rounds, epochs, threads, shape, say)
-        rates = {kind: matmul_rate(kind, threads) for kind in (torch.float32, torch.bfloat16)}
-        told = ", ".join(f"{str(kind)[6:]} {rate / 1e9:.0f}" for kind, rate in rates.items())
-        say(f"this machine's matrix products (2048 x 2048, {threads} threads), GFLOP/s: {told}")
+        gpu = found_gpu()
+        say(device_line(gpu))
+        rates = {kind: matmul_rate(kind, threads, gpu) for kind in (torch.float32, torch.bfloat16)}
+        say(rate_line(rates, threads, gpu))
         every: list[Run] = []
         for length in lengths:
             flops = contest.training_flops(length, shape)
@@ -215,7 +205,7 @@ def bench_speed(
                 one: contest.run(one, length, quality_epochs, 0, threads, shape, rank=True) for one in chosen if quality_epochs
             }
             say(f"\nmaximum length {length}: {flops / 1e6:.0f} MFLOP a sequence in training at real length")
-            _say_table(runs, quality, quality_epochs, flops, rates, say)
+            _say_table(runs, quality, quality_epochs, flops, rates, gpu, say)
             every += [*runs, *quality.values()]
         return every
 
@@ -234,10 +224,9 @@ def _say_protocol(
         "attention weights, dropout masks from a pool of patterns; nightfolio-float32 has the latter two only\n"
         "ours also differs in its start: item vectors begin at a spectrum of the training set's co-visits, not at random "
         "(a few seconds, once, outside the epochs timed); chosen on the second-last event\n"
+        "memory: high-water mark of each process once its imports are done, what it rises by until the fit ends, and both\n"
         "NDCG@10: full catalogue less what the customer has, one scorer for all lists"
     )
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU on this machine: CPU figures only"
-    say(f"device: {device}")
 
 
 def _say_table(
@@ -246,33 +235,35 @@ def _say_table(
     quality_epochs: int,
     flops: float,
     rates: dict[torch.dtype, float],
+    gpu: Gpu | None,
     say: Callable[[str], None],
 ) -> None:
-    medians = {
-        one: (
-            statistics.median(run.sequences_per_second for run in runs if run.contestant == one),
-            statistics.median(run.peak_bytes for run in runs if run.contestant == one),
-        )
-        for one in dict.fromkeys(run.contestant for run in runs)
-    }
-    peers = [one for one in medians if one in PEERS]
+    grouped = {one: [run for run in runs if run.contestant == one] for one in dict.fromkeys(run.contestant for run in runs)}
+    speeds = {one: statistics.median(run.sequences_per_second for run in mine) for one, mine in grouped.items()}
+    peaks = {one: statistics.median(run.peak_bytes for run in mine) for one, mine in grouped.items()}
     scored = f"  NDCG@10 after {quality_epochs} epochs" if quality else ""
-    say(f"{'contestant':20s} seq/s (min-max)         peak MiB  of matmul rate{scored}")
-    for one, (rate, peak) in medians.items():
-        spread = [run.sequences_per_second for run in runs if run.contestant == one]
+    on_gpu, whose = ("", "the") if gpu is None else ("  GPU peak MiB", "the GPU's")
+    say(f"{'contestant':20s} {'seq/s (min-max)':24s}imports MiB  fit adds  peak MiB{on_gpu}  of {whose} matmul rate{scored}")
+    for one, mine in grouped.items():
+        spread = [run.sequences_per_second for run in mine]
+        base = statistics.median(run.baseline_bytes for run in mine)
+        held = statistics.median(run.gpu_peak_bytes or 0 for run in mine)
         kind = torch.bfloat16 if OURS.get(one) == "bfloat16" else torch.float32
         ndcg = quality[one].ndcg if one in quality else None
         say(
-            f"{one:20s} {rate:7.0f} ({min(spread):.0f}-{max(spread):.0f})".ljust(45)
-            + f"{peak / 2**20:8.0f}  {rate * flops / rates[kind]:6.1%} {str(kind)[6:]:9s}"
+            f"{one:20s} {speeds[one]:7.0f} ({min(spread):.0f}-{max(spread):.0f})".ljust(45)
+            + f"{base / 2**20:11.0f}{(peaks[one] - base) / 2**20:10.0f}{peaks[one] / 2**20:10.0f}"
+            + ("" if gpu is None else f"{held / 2**20:14.0f}")
+            + f"  {speeds[one] * flops / rates[kind]:6.1%} {str(kind)[6:]:9s}"
             + ("" if ndcg is None else f"  {ndcg:.4f}")
         )
-    if peers and "nightfolio" in medians:
-        faster = max(peers, key=lambda one: medians[one][0])
-        leanest = min(medians[one][1] for one in peers)
+    peers = [one for one in grouped if one in PEERS]
+    if peers and "nightfolio" in grouped:
+        faster = max(peers, key=lambda one: speeds[one])
+        leanest = min(peaks[one] for one in peers)
         say(
-            f"nightfolio over the faster peer ({faster}): {medians['nightfolio'][0] / medians[faster][0]:.2f} x the speed; "
-            f"peak memory {medians['nightfolio'][1] / leanest:.2f} x the leaner peer's"
+            f"nightfolio over the faster peer ({faster}): {speeds['nightfolio'] / speeds[faster]:.2f} x the speed; "
+            f"peak memory {peaks['nightfolio'] / leanest:.2f} x the leaner peer's"
         )
 
 

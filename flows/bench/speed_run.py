@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from flows.bench.device import gpu_peak_bytes
 from flows.peak_memory import peak_bytes
 from lightning_modules.evaluation import top_columns
 from lightning_modules.examples import owned_columns
@@ -20,7 +21,8 @@ from lightning_modules.histories import Histories
 
 
 def run(request: dict[str, Any]) -> None:
-    """Fit as asked, write the seconds of each epoch and the peak memory, then the lists."""
+    """Fit as asked, write the seconds of each epoch and what memory it took, then the lists."""
+    memory: dict[str, int | None] = {"baseline_bytes": peak_bytes()}
     spec = ModelSpec(
         kind="transformer",
         dim=request["dim"],
@@ -52,11 +54,11 @@ def run(request: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as out:
         started = time.perf_counter()
         fit(spec, settings, histories_dir, Path(out), on_epoch=lambda *_: ends.append(time.perf_counter()))
-        peak = peak_bytes()
+        memory |= {"peak_bytes": peak_bytes(), "gpu_peak_bytes": gpu_peak_bytes()}
         top = _lists(Path(out), histories_dir, request["length"]) if request["rank"] else np.zeros((0, 10), np.int64)
     np.save(request["top"], top)
     seconds = np.diff([started, *ends]).tolist()  # the first one has the start of the fit in it: it is the warm-up
-    Path(request["report"]).write_text(json.dumps({"epoch_seconds": seconds, "peak_bytes": peak}))
+    Path(request["report"]).write_text(json.dumps({"epoch_seconds": seconds, **memory}))
 
 
 def _lists(model_dir: Path, histories_dir: Path, length: int) -> np.ndarray[Any, np.dtype[np.int64]]:

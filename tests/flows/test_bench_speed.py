@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from data_contracts.errors import NightfolioError
 from flows.bench import growth, speed
+from flows.bench.device import Gpu, device_line, found_gpu, matmul_rate, rate_line
 from flows.bench.scoring import bench_scoring
 
 
@@ -63,9 +65,49 @@ def test_our_contestant_runs_and_absent_peers_are_named(data: Path, monkeypatch:
     assert runs[1].ndcg is not None
     text = "\n".join(said)
     assert "NOT MEASURED: Nobody's SASRec" in text
-    assert "device:" in text
+    assert device_line(found_gpu()) in text
+    assert 0 < runs[0].baseline_bytes < runs[0].peak_bytes
     with pytest.raises(NightfolioError, match="no contestant somebody"):
         speed.bench_speed(data, "tiny", contestants=("somebody",))
+
+
+MIB = 2**20
+RUNS = [
+    speed.Run("nightfolio", 50, 400.0, 100 * MIB, 250 * MIB, 70 * MIB, None),
+    speed.Run("replay", 50, 100.0, 300 * MIB, 500 * MIB, 90 * MIB, None),
+    speed.Run("nightfolio", 50, 600.0, 100 * MIB, 260 * MIB, 80 * MIB, None),
+    speed.Run("replay", 50, 120.0, 300 * MIB, 520 * MIB, 90 * MIB, None),
+]
+RATES = {torch.float32: 110e9, torch.bfloat16: 1000e9}
+
+
+def test_the_table_tells_imports_from_the_fit_and_gives_the_share_of_the_matrix_rate() -> None:
+    said: list[str] = []
+    speed._say_table(RUNS, {}, 0, 0.2e9, RATES, None, said.append)
+    assert said == [
+        "contestant           seq/s (min-max)         imports MiB  fit adds  peak MiB  of the matmul rate",
+        "nightfolio               500 (400-600)               100       155       255   10.0% bfloat16 ",
+        "replay                   110 (100-120)               300       210       510   20.0% float32  ",
+        "nightfolio over the faster peer (replay): 4.55 x the speed; peak memory 0.50 x the leaner peer's",
+    ]
+
+
+def test_with_a_gpu_the_table_has_its_memory_and_its_rate() -> None:
+    said: list[str] = []
+    speed._say_table(RUNS, {}, 0, 0.2e9, RATES, Gpu("A GPU", 80 * 2**30), said.append)
+    assert said[:2] == [
+        "contestant           seq/s (min-max)         imports MiB  fit adds  peak MiB  GPU peak MiB  of the GPU's matmul rate",
+        "nightfolio               500 (400-600)               100       155       255            75   10.0% bfloat16 ",
+    ]
+
+
+def test_a_report_names_the_device_and_says_that_there_is_no_gpu() -> None:
+    assert "no GPU is present, so every figure is of the CPU" in device_line(None)
+    gpu = Gpu("A GPU", 80 * 2**30)
+    assert device_line(gpu) == "device: GPU A GPU, 80 GiB"
+    assert rate_line(RATES, 2, gpu) == "the GPU's (8192 x 8192), GFLOP/s: float32 110, bfloat16 1000"
+    assert rate_line(RATES, 2, None).startswith("this machine's matrix products, 2 threads (2048 x 2048)")
+    assert matmul_rate(torch.float32, 1, size=64) > 0
 
 
 def test_scoring_states_its_multiple() -> None:
@@ -73,6 +115,7 @@ def test_scoring_states_its_multiple() -> None:
     found = bench_scoring(500, 300, threads=1, say=said.append)
     assert found.multiple == pytest.approx(found.seconds / found.floor_seconds)
     assert "x the floor" in said[0]
+    assert device_line(found_gpu()) in said[0]
 
 
 def test_growth_measures_writes_a_page_and_knows_an_exponent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +123,9 @@ def test_growth_measures_writes_a_page_and_knows_an_exponent(tmp_path: Path, mon
     monkeypatch.setattr(growth, "CUSTOMERS", 8)
     monkeypatch.setattr(growth, "LONG_CUSTOMERS", 4)
     monkeypatch.setattr(growth, "AXES", {"items": (20, 40), "length, linear": (4, 8), "length, top 32": (4, 8)})
-    frame = growth.bench_growth(tmp_path / "page.html", epochs=2, threads=1, axes=tuple(growth.AXES), say=lambda _: None)
+    said: list[str] = []
+    frame = growth.bench_growth(tmp_path / "page.html", epochs=2, threads=1, axes=tuple(growth.AXES), say=said.append)
+    assert device_line(found_gpu()) in said[0]
     assert frame["size"].to_list() == [20, 40, 4, 8, 4, 8]
     assert (frame["seconds"] > 0).all()
     page = (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ from data_contracts.errors import TrainingError
 from lightning_modules.attention_cf import AttentionCF
 from lightning_modules.examples import TrainingBatch
 from lightning_modules.fit import FitReport, fit, load_ranker
+from lightning_modules.optimiser import Adam
 from lightning_modules.settings import ModelSpec, TrainSettings
 from lightning_modules.warmup import learning_rate
 from tests.lightning_modules.small_histories import planted_market, write
@@ -206,13 +207,13 @@ def test_a_process_killed_in_the_middle_of_an_epoch_is_resumed_to_the_same_bytes
 
 def test_the_optimiser_is_given_the_logged_rate(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[float] = []
-    original = torch.optim.Adam.step
+    original = Adam.step
 
-    def step(self: torch.optim.Adam, *args: object, **kwargs: object) -> object:
+    def step(self: Adam, *args: object, **kwargs: object) -> object:
         used.append(self.param_groups[0]["lr"])
         return original(self, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    monkeypatch.setattr(Adam, "step", step)
     fit(SPECS["transformer"], SETTINGS, data, tmp_path)
     assert used == pq.read_table(tmp_path / "training.parquet")["learning_rate"].to_pylist()
 
@@ -235,9 +236,9 @@ def test_the_first_step_without_a_finite_loss_is_named_though_losses_are_read_ra
 
 
 def test_weights_spoilt_by_the_last_step_are_not_stored(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, calls = torch.optim.Adam.step, 0
+    original, calls = Adam.step, 0
 
-    def step(self: torch.optim.Adam, *args: object, **kwargs: object) -> object:
+    def step(self: Adam, *args: object, **kwargs: object) -> object:
         nonlocal calls
         calls += 1
         given = original(self, *args, **kwargs)  # type: ignore[arg-type]
@@ -246,7 +247,7 @@ def test_weights_spoilt_by_the_last_step_are_not_stored(data: Path, tmp_path: Pa
         return given
 
     steps = fit(SPECS["transformer"], SETTINGS, data, tmp_path / "sound").steps
-    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    monkeypatch.setattr(Adam, "step", step)
     with pytest.raises(TrainingError, match="fitted weights are not finite"):
         fit(SPECS["transformer"], SETTINGS, data, tmp_path / "spoilt")
     assert calls == steps

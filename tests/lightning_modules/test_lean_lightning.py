@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 PROGRAM = """
 import sys
@@ -30,6 +31,42 @@ except AttributeError:
 """
 
 
+FITS = """
+import sys
+from pathlib import Path
+from lightning_modules.fit import ModelSpec, TrainSettings, fit
+from tests.lightning_modules.small_histories import planted_market
+
+home = Path(sys.argv[1])
+planted_market(home / "set", customers=12)
+spec = ModelSpec(kind="transformer", dim=16, blocks=1, max_length=8)
+fit(spec, TrainSettings(epochs=2, batch_size=4, recency_half_life_days=None), home / "set", home / "whole")
+fit(spec, TrainSettings(epochs=2, batch_size=4, recency_half_life_days=None), home / "set", home / "whole", resume=True)
+loaded = {"torch._dynamo", "torch._inductor", "sympy"} & set(sys.modules)
+assert not loaded, loaded
+
+import torch, torch._dynamo
+from lightning_fabric.wrappers import _unwrap_compiled
+from pytorch_lightning.trainer.connectors.logger_connector.result import _ResultCollection
+plain = torch.nn.Linear(1, 1)
+compiled = torch.compile(plain, backend="eager")
+assert type(compiled) is torch._dynamo.OptimizedModule  # the real one, and Lightning knows it
+assert _unwrap_compiled(compiled)[0] is plain and _unwrap_compiled(plain)[0] is plain
+results = _ResultCollection(training=True)
+results.log("training_step", "loss", torch.tensor(2.0))  # a function that Lightning hides from the compiler
+assert [item.value.item() for _, item in results.valid_items()] == [2.0]
+print("fitted")
+"""
+
+
+def said(program: str, *given: str) -> str:
+    ended = subprocess.run([sys.executable, "-c", program, *given], capture_output=True, text=True, check=False)
+    return ended.stdout or ended.stderr
+
+
 def test_metrics_come_only_when_asked_for() -> None:
-    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
-    assert ended.stdout == "whole\n", ended.stderr
+    assert said(PROGRAM) == "whole\n"
+
+
+def test_a_fit_and_its_resume_do_not_load_the_compiler(tmp_path: Path) -> None:
+    assert said(FITS, str(tmp_path)) == "fitted\n"

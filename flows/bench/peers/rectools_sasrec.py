@@ -30,7 +30,13 @@ class Clock(Callback):
         SECONDS.append(time.perf_counter() - self.started)
 
 
+def peak_bytes():
+    """Of this program alone: ru_maxrss starts at what the process that started it held."""
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+
+
 def main(request):
+    memory = {"baseline_bytes": peak_bytes()}
     torch.set_num_threads(request["threads"])
     seed_everything(request["seed"])
     items, offsets = np.load(request["items"]), np.load(request["offsets"])
@@ -69,16 +75,15 @@ def main(request):
         get_trainer_func=trainer,
     )
     model.fit(dataset)
-    # Of this program alone: ru_maxrss starts at what the process that started it held.
-    status = Path("/proc/self/status").read_text()
-    peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
+    memory["peak_bytes"] = peak_bytes()
+    memory["gpu_peak_bytes"] = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
     top = np.zeros((0, 10), dtype=np.int64)
     if request["rank"]:
         found = model.recommend(np.arange(len(lengths)), dataset, k=10, filter_viewed=True)
         top = np.zeros((len(lengths), 10), dtype=np.int64)
         top[found["user_id"].to_numpy(), found["rank"].to_numpy() - 1] = found["item_id"].to_numpy()
     np.save(request["top"], top)
-    Path(request["report"]).write_text(json.dumps({"epoch_seconds": SECONDS, "peak_bytes": peak}))
+    Path(request["report"]).write_text(json.dumps({"epoch_seconds": SECONDS, **memory}))
 
 
 main(json.loads(Path(sys.argv[1]).read_text()))

@@ -58,7 +58,13 @@ class Batches(torch.utils.data.Dataset):
         }
 
 
+def peak_bytes():
+    """Of this program alone: ru_maxrss starts at what the process that started it held."""
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+
+
 def main(request):
+    memory = {"baseline_bytes": peak_bytes()}
     torch.set_num_threads(request["threads"])
     seed_everything(request["seed"])
     items, offsets = np.load(request["items"]) - 1, np.load(request["offsets"])
@@ -103,9 +109,8 @@ def main(request):
     enough = torch.from_numpy(windows[np.diff(offsets) >= 2])
     sampler = torch.utils.data.BatchSampler(torch.utils.data.RandomSampler(enough), request["batch_size"], drop_last=False)
     trainer.fit(module, torch.utils.data.DataLoader(Batches(enough, n_items), sampler=sampler, batch_size=None))
-    # Of this program alone: ru_maxrss starts at what the process that started it held.
-    status = Path("/proc/self/status").read_text()
-    peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
+    memory["peak_bytes"] = peak_bytes()
+    memory["gpu_peak_bytes"] = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
     tops = []
     if request["rank"]:
         module.eval()
@@ -119,7 +124,7 @@ def main(request):
                 logits[row, items[offsets[at] : offsets[at + 1]]] = -torch.inf
             tops.append(torch.topk(logits, 10).indices.numpy() + 1)
     np.save(request["top"], np.concatenate(tops) if tops else np.zeros((0, 10), np.int64))
-    Path(request["report"]).write_text(json.dumps({"epoch_seconds": SECONDS, "peak_bytes": peak}))
+    Path(request["report"]).write_text(json.dumps({"epoch_seconds": SECONDS, **memory}))
 
 
 main(json.loads(Path(sys.argv[1]).read_text()))
