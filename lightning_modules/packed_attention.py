@@ -101,11 +101,12 @@ class _WrittenOut(torch.autograd.Function):
         kept: list[Tensor] = []
         for group in packing.groups:
             # [b * H, W, d] x [b * H, d, W] -> [b * H, W, W]
-            scores = torch.bmm(_matrices(query, group, heads), _matrices(key, group, heads).transpose(1, 2))
+            scores = torch.bmm(_matrices(query, group, heads), _matrices(key, group, heads).transpose(1, 2)).float()
             if bias is not None:
                 scores += _matrices(bias, group, heads)[:, None]
             scores += _above_diagonal(group.width, scores)
-            weights = torch.softmax(scores, -1)
+            # In float32: of bfloat16 rows whose length is no multiple of 32 a softmax takes twice as long.
+            weights = torch.softmax(scores, -1).to(mixed.dtype)
             torch.bmm(weights, _matrices(value, group, heads), out=_matrices(output, group, heads))
             kept.append(weights)
         ctx.save_for_backward(query, key, value, *kept)
