@@ -20,6 +20,8 @@ from lightning_modules.linear_attention import linear_attention
 from lightning_modules.packed import Group, Packing
 
 Kernel = Literal["softmax", "linear"]
+WIDE = 32
+"""Numbers in a register of bfloat16: torch's softmax and its gradient crawl through shorter rows."""
 
 
 def packed_attention(
@@ -105,7 +107,7 @@ class _WrittenOut(torch.autograd.Function):
             if bias is not None:
                 scores += _matrices(bias, group, heads)[:, None]
             scores += _above_diagonal(group.width, scores)
-            # In float32: of bfloat16 rows whose length is no multiple of 32 a softmax takes twice as long.
+            # In float32: of bfloat16 rows whose length is no multiple of WIDE a softmax takes twice as long.
             weights = torch.softmax(scores, -1).to(mixed.dtype)
             torch.bmm(weights, _matrices(value, group, heads), out=_matrices(output, group, heads))
             kept.append(weights)
@@ -129,7 +131,8 @@ class _WrittenOut(torch.autograd.Function):
             mine = _matrices(given, group, heads)
             torch.bmm(weights.transpose(1, 2), mine, out=_matrices(parts[2], group, heads))
             grad_scores = torch.bmm(mine, _matrices(value, group, heads).transpose(1, 2))
-            grad_scores = torch.ops.aten._softmax_backward_data(grad_scores, weights, -1, weights.dtype)
+            fine = torch.float32 if group.width < WIDE else grad.dtype
+            grad_scores = torch.ops.aten._softmax_backward_data(grad_scores.to(fine), weights.to(fine), -1, fine).to(grad.dtype)
             torch.bmm(grad_scores, _matrices(key, group, heads), out=_matrices(parts[0], group, heads))
             torch.bmm(grad_scores.transpose(1, 2), _matrices(query, group, heads), out=_matrices(parts[1], group, heads))
             if by_key is not None:
