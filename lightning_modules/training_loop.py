@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import logging
@@ -154,6 +155,7 @@ def quiet_and_repeatable(settings: TrainSettings) -> Iterator[None]:
     deterministic = torch.get_deterministic_debug_mode()
     filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     levels = {name: logging.getLogger(name).level for name in ("pytorch_lightning", "lightning_fabric")}
+    freeze = gc.get_freeze_count() == 0  # else somebody did, and will undo it
     # Needed by deterministic matmul on CUDA; must be set before the first use of the device.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
@@ -166,8 +168,13 @@ def quiet_and_repeatable(settings: TrainSettings) -> Iterator[None]:
             torch.manual_seed(settings.seed)
             # A help for finding reads of memory that nobody wrote; it writes every buffer once more than needed.
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+            # Half a million imported objects are no garbage: looking through them takes as long as some steps.
+            if freeze:
+                gc.freeze()
             yield
     finally:
+        if freeze:
+            gc.unfreeze()
         torch.set_num_threads(threads)
         torch.set_deterministic_debug_mode(deterministic)
         torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import subprocess
@@ -301,9 +302,9 @@ def test_a_fit_leaves_the_process_as_it_was(data: Path, tmp_path: Path, monkeypa
     here.mkdir()
     monkeypatch.chdir(here)
     torch.manual_seed(11)
-    before = (torch.get_rng_state(), torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+    before = (torch.get_rng_state(), torch.get_num_threads(), torch.get_deterministic_debug_mode(), gc.get_freeze_count())
     fit(SPECS["transformer"], SETTINGS, data, tmp_path / "out")
-    after = (torch.get_rng_state(), torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+    after = (torch.get_rng_state(), torch.get_num_threads(), torch.get_deterministic_debug_mode(), gc.get_freeze_count())
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
     assert list(here.iterdir()) == []
