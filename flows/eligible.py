@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from flows.config import RunConfig
+from flows.dial import top_lists, worth
 from flows.exclusions import Exclusions
 from flows.learn import model_spec
 from flows.list_rules import limited_lists
 from flows.pair_rules import Ceiling, PairRule, pair_rules
-from flows.profit_view import profit_view, top_lists, worth
+from flows.profit_view import profit_view
 from flows.sections.suitability import NoProfile
 from lightning_modules.family import FAMILY, events_read
 from lightning_modules.histories import Histories
@@ -56,7 +57,7 @@ def rank_eligible(
             counts[name] |= {"candidates": int(refused.sum()) * histories.n_items, "customers": int(refused.sum())}
 
     k, dial = config.recommend.k, config.recommend.dial
-    profit = _profit(snapshot, histories) if dial else np.zeros(histories.n_items)
+    profit = _profit(snapshot, histories, items) if dial else np.zeros(histories.n_items)
     lengths = customers["n_buys"].to_numpy()
     serves_cold = FAMILY[config.recommend.model].serves_cold
     read = events_read(model_spec(config, config.recommend.model))
@@ -80,7 +81,7 @@ def rank_eligible(
             if dial:
                 # Without a history the scores are counts of buyers, no likelihoods: such customers are not dialled.
                 ranked = serves_cold | (lengths[low:high] > 0)
-                wanted = np.where(ranked[:, None], worth(scores, profit, allowed, dial), scores)
+                wanted = np.where(ranked[:, None], worth(scores, profit, allowed, dial, k), scores)
                 on_list, passed = limited_lists(wanted, allowed, k, on_lists)
                 order = top_lists(scores, _chosen(on_list, allowed), k)  # preference orders what was chosen
             who, place = np.nonzero(order >= 0)
@@ -148,11 +149,12 @@ def _named(names: list[str], hits: Bools) -> pl.Series:
     )
 
 
-def _profit(snapshot: Path, histories: Histories) -> NDArray[np.float64]:
-    """[N] profit view of each item, from the closes known on the cut."""
+def _profit(snapshot: Path, histories: Histories, items: pl.DataFrame) -> NDArray[np.float64]:
+    """[N] profit view of each item, from the closes known on the cut and its class."""
     closes = pl.scan_parquet(snapshot / "prices.parquet").select("asset_id", "date", "close")
     known = closes.filter(pl.col("date") <= histories.cut).collect()
-    return profit_view(known, histories.cut + timedelta(days=1), histories.asset_ids)
+    classes = items["asset_class"].fill_null("").to_list()
+    return profit_view(known, histories.cut + timedelta(days=1), histories.asset_ids, classes)
 
 
 def _batches(total: int) -> Iterator[Ints]:

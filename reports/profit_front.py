@@ -11,7 +11,8 @@ def write_profit_front(points: pl.DataFrame, published: pl.DataFrame, target: Pa
     """One self-contained page (no network).
 
     Args:
-        points: dial, ndcg, roi, known (share of listed assets with a known return), one row a setting.
+        points: dial, ndcg, roi, known (share of listed assets with a known return), chosen (is it the one that was settled on
+            beforehand?), one row a setting.
         published: model, ndcg, roi.
     """
     import plotly.graph_objects as go
@@ -32,6 +33,18 @@ def write_profit_front(points: pl.DataFrame, published: pl.DataFrame, target: Pa
             name="signal attention, by dial",
             hovertemplate=hover,
             line={"color": "#1f5a8a"},
+        )
+    )
+    chosen = points.filter("chosen")
+    drawing.add_trace(
+        go.Scatter(
+            x=chosen["ndcg"].to_list(),
+            y=chosen["roi"].to_list(),
+            customdata=chosen.select("dial", "known").rows(),
+            mode="markers",
+            name="chosen on the validation splits",
+            hovertemplate=hover,
+            marker={"symbol": "star", "size": 14, "color": "#c77700"},
         )
     )
     drawing.add_trace(
@@ -61,6 +74,7 @@ def write_profit_front(points: pl.DataFrame, published: pl.DataFrame, target: Pa
 
 def _labels(points: pl.DataFrame) -> list[str]:
     """The dial beside each point, but for points too near the last named one: labels must not lie over each other."""
+    points = points.with_columns(pl.col("ndcg", "roi").fill_null(0.0))  # no return is known anywhere: a flat line
     span = [float(points[name].max() - points[name].min()) or 1.0 for name in ("ndcg", "roi")]  # type: ignore[operator, arg-type]
     labels: list[str] = []
     named: tuple[float, float] | None = None

@@ -19,8 +19,10 @@ import torch
 
 from data_contracts.errors import ConfigError
 from flows.bench.far_trans_data import FarTransBenchmark, Split, row_of
+from flows.bench.far_trans_foresight import foresight, information_coefficient, no_foresight, returns_of
 from flows.bench.far_trans_lists import list_metrics, per_split
-from flows.profit_view import chosen_by_dial, profit_view, top_lists
+from flows.dial import chosen_by_dial, top_lists
+from flows.profit_view import profit_view
 from lightning_modules.examples import owned_columns
 from lightning_modules.family import FAMILY
 from lightning_modules.fit import fit, load_ranker
@@ -30,7 +32,9 @@ from lightning_modules.settings import KINDS, ModelKind, ModelSpec, TrainSetting
 BEST: ModelKind = "signal_attention"
 BASELINES: tuple[ModelKind, ...] = ("popularity", "recent_popularity", "item_knn", "markov", "ease")
 EVENTS_BATCH = 512
-DIALS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
+DIALS = (0.0, 0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0)
+CHOSEN_DIAL = 0.45
+"""The setting that is reported: what :func:`flows.bench.far_trans_report.within_budget` names on the validation splits."""
 
 SPECS: dict[ModelKind, ModelSpec] = {
     # Chosen on the validation splits, 2026-11-24: mean nDCG@10 0.4301; dropout 0.1 gave 0.4292, 12 anchors 0.4284.
@@ -54,7 +58,8 @@ class Walk:
     rows: pl.DataFrame  # model, split, customer, ndcg, recall, roi, known
     lists: pl.DataFrame  # model, split, customer, rank, ISIN
     seconds: pl.DataFrame  # model, split, seconds
-    views: pl.DataFrame  # split, eligible (assets), priced (share of them that the profit view knows)
+    views: pl.DataFrame  # split, eligible (assets), priced (share of them that the profit view knows), ic (with their returns)
+    foresight: pl.DataFrame  # split, skill, dial, ndcg, roi, ic: only where it was asked for
 
 
 def walk_forward(
@@ -65,12 +70,15 @@ def walk_forward(
     threads: int = 2,
     seed: int = 0,
     told: Callable[[str], None] = lambda text: None,
+    with_foresight: bool = False,
 ) -> Walk:
-    """Train and ask every model on every split of set ``which``; the best one also along the dial between the two views."""
+    """Train and ask every model on every split of set ``which``; the best one also along the dial between the two views,
+    and ``with_foresight`` along the one between preference and the returns to come."""
     rows: list[pl.DataFrame] = []
     lists: list[pl.DataFrame] = []
     seconds: list[dict[str, object]] = []
     views: list[dict[str, object]] = []
+    foreseen: list[pl.DataFrame] = [no_foresight()]
     torch.set_num_threads(threads)
     for split in benchmark.splits(which):
         with tempfile.TemporaryDirectory() as scratch:
@@ -78,9 +86,12 @@ def walk_forward(
             histories = Histories.open(histories_dir)
             eligible = np.isin(np.array(histories.asset_ids), np.array(split.assets))
             allowed = eligible & ~_owned(histories, split)
-            profit = profit_view(benchmark.closes, split.time_point, histories.asset_ids)
+            assets = histories.asset_ids
+            classes = [benchmark.classes.get(asset, "") for asset in assets]
+            profit = profit_view(benchmark.closes, split.time_point, assets, classes, benchmark.realised_windows)
             priced = float((profit[eligible] != 0).mean())
-            views.append({"split": split.number, "eligible": int(eligible.sum()), "priced": priced})
+            ic = information_coefficient(profit, returns_of(split, assets))
+            views.append({"split": split.number, "eligible": int(eligible.sum()), "priced": priced, "ic": ic})
             for kind in models:
                 started = time.perf_counter()
                 scores = _scores(kind, histories_dir, split, Path(scratch) / kind, threads, seed)
@@ -89,14 +100,17 @@ def walk_forward(
                 if kind == BEST:
                     for dial in DIALS:
                         named[dialled(dial)] = chosen_by_dial(scores, profit, allowed, dial)
+                    if with_foresight:
+                        foreseen.append(foresight(scores, allowed, assets, split, seed))
                 for name, chosen in named.items():
-                    measured = list_metrics(chosen, histories.asset_ids, split)
+                    measured = list_metrics(chosen, assets, split)
                     rows.append(measured.with_columns(model=pl.lit(name), split=pl.lit(split.number)))
-                    lists.append(_long(chosen, histories.asset_ids, split, name))
+                    lists.append(_long(chosen, assets, split, name))
                 seconds.append({"model": str(kind), "split": split.number, "seconds": took})
                 mean = float(rows[-len(named)]["ndcg"].to_numpy().mean())
                 told(f"split {split.number:>2} {split.time_point} {kind}: nDCG@10 {mean:.4f}, {took:.1f} s")
-    return Walk(pl.concat(rows), pl.concat(lists), pl.DataFrame(seconds), pl.DataFrame(views))
+    shown = pl.DataFrame(views, schema_overrides={"ic": pl.Float64})
+    return Walk(pl.concat(rows), pl.concat(lists), pl.DataFrame(seconds), shown, pl.concat(foreseen))
 
 
 def dialled(dial: float) -> str:
@@ -169,6 +183,7 @@ def write_results(walk: Walk, out: Path, about: dict[str, object]) -> Path:
     walk.lists.write_parquet(out / "lists.parquet")
     walk.seconds.write_parquet(out / "seconds.parquet")
     walk.views.write_parquet(out / "views.parquet")
+    walk.foresight.write_parquet(out / "foresight.parquet")
     per_split(walk.rows).write_parquet(out / "splits.parquet")
     (out / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return out

@@ -24,6 +24,8 @@ from lightning_modules.histories import write_histories
 
 TABLES = ("splits", "training_interactions", "test_interactions", "eligible_customers", "eligible_assets", "asset_returns")
 UNKNOWN = "Not_Available"
+NEAR = 12
+"""Days that a close may lie from a split's end where the split's returns are not published."""
 USUAL_STEP = 12.5
 """Days between two splits' time points, where only one is listed."""
 
@@ -39,7 +41,7 @@ class Split:
     customers: tuple[str, ...]  # eligible, sorted
     assets: tuple[str, ...]  # eligible, sorted
     relevant: pl.DataFrame  # customerID, ISIN: test pairs of eligible customers and assets
-    returns: dict[str, float]  # ISIN -> monthly return, where known
+    returns: dict[str, float]  # ISIN -> monthly return, where known: published, or where the split has none, from near closes
     training: pl.DataFrame  # customerID, ISIN, day (date of the first purchase, before time_point)
 
 
@@ -84,9 +86,24 @@ class FarTransBenchmark:
             tuple(customers["customerID"]),
             tuple(assets["ISIN"]),
             relevant.unique().sort("customerID", "ISIN"),
-            dict(of("asset_returns").select("ISIN", "monthly_return").iter_rows()),
+            dict(of("asset_returns").select("ISIN", "monthly_return").iter_rows())
+            or self._near_returns(time_point, test_end, assets),
             self._training(which, number, time_point),
         )
+
+    def _near_returns(self, time_point: dt.date, test_end: dt.date, assets: pl.DataFrame) -> dict[str, float]:
+        """ISIN -> monthly return from the close nearest to ``time_point`` to the one nearest to ``test_end``, where both lie
+        within ``NEAR`` days: what can be said of a split of which no return is published."""
+
+        def nearest(day: dt.date) -> pl.DataFrame:
+            away = (pl.col("date") - day).dt.total_days().abs()
+            near = self.closes.with_columns(away=away).filter((pl.col("away") <= NEAR) & (pl.col("close") > 0))
+            return near.sort("asset_id", "away", "date").unique("asset_id", keep="first", maintain_order=True)
+
+        both = nearest(time_point).join(nearest(test_end), on="asset_id", suffix="_end")
+        both = both.filter(pl.col("date_end") > pl.col("date")).join(assets, left_on="asset_id", right_on="ISIN", how="semi")
+        days = (pl.col("date_end") - pl.col("date")).dt.total_days()
+        return dict(both.select("asset_id", (pl.col("close_end") / pl.col("close")).pow(30 / days) - 1).iter_rows())
 
     def _training(self, which: str, number: int, time_point: dt.date) -> pl.DataFrame:
         """Each pair known before ``time_point``, dated: by its first dated purchase, else by the split that first knew it."""
@@ -191,6 +208,23 @@ class FarTransBenchmark:
         return prices.select(asset_id="ISIN", date="timestamp", close=pl.col("closePrice").cast(pl.Float64)).sort(
             "asset_id", "date"
         )
+
+    @cached_property
+    def classes(self) -> dict[str, str]:
+        """ISIN -> assetCategory; empty without FAR-Trans itself."""
+        path = self.source / "asset_information.csv" if self.source else None
+        if path is None or not path.is_file():
+            return {}
+        return dict(
+            pl.read_csv(path).unique("ISIN", keep="first", maintain_order=True).select("ISIN", "assetCategory").iter_rows()
+        )
+
+    @cached_property
+    def realised_windows(self) -> pl.DataFrame:
+        """asset_id, start, end, monthly_return of every split of either set: known to whoever is asked after ``end`` only."""
+        windows = self.tables["asset_returns"].join(self.tables["splits"], on=["set", "split"])
+        named = windows.select("monthly_return", asset_id="ISIN", start="time_point", end="test_end")
+        return named.unique(["asset_id", "start", "end"]).sort("asset_id", "start", "end")
 
     @cached_property
     def published(self) -> pl.DataFrame:

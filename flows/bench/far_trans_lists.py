@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from flows.bench.far_trans_data import Split
-from flows.profit_view import K
+from flows.dial import K
 
 DRAWS = 1000
 
