@@ -145,7 +145,8 @@ class PriceHistory:
     def _keep_windows(self, windows: pl.DataFrame, number: pl.DataFrame, day: dt.date) -> None:
         """of, start, end, monthly (log): the realised windows that ended before ``day``."""
         if windows.height:
-            rows = windows.filter((pl.col("end") < day) & (pl.col("monthly_return") > -1)).join(number, on="asset_id")
+            seen = (pl.col("end") < day) & (pl.col("end") >= EPOCH + dt.timedelta(days=self.origin))
+            rows = windows.filter(seen & (pl.col("monthly_return") > -1)).join(number, on="asset_id")
             rows = rows.sort("start", "end", "asset")
             self.of = rows["asset"].to_numpy().astype(np.int64)
             self.start = rows["start"].dt.epoch("d").to_numpy().astype(np.int64)
@@ -187,7 +188,7 @@ class PriceHistory:
     def _realised(self, now: int) -> Floats:
         """[N] mean log return a month of the windows that ended in the last year, drawn to the class's."""
         lately = (self.end < now) & (self.end >= now - YEAR)
-        total = np.bincount(self.of[lately], self.monthly[lately], self.n)
+        total = np.bincount(self.of[lately], self.monthly[lately], self.n).astype(np.float64)
         return self._drawn(total, np.bincount(self.of[lately], minlength=self.n).astype(np.float64), OWN_WINDOWS)
 
     def _drawn(self, total: Floats, count: Floats, own: float) -> Floats:

@@ -223,7 +223,12 @@ class FarTransBenchmark:
     def realised_windows(self) -> pl.DataFrame:
         """asset_id, start, end, monthly_return of every split of either set: known to whoever is asked after ``end`` only."""
         windows = self.tables["asset_returns"].join(self.tables["splits"], on=["set", "split"])
-        named = windows.select("monthly_return", asset_id="ISIN", start="time_point", end="test_end")
+        named = windows.select(
+            pl.col("ISIN").alias("asset_id"),
+            pl.col("time_point").alias("start"),
+            pl.col("test_end").alias("end"),
+            "monthly_return",
+        )
         return named.unique(["asset_id", "start", "end"]).sort("asset_id", "start", "end")
 
     @cached_property

@@ -6,6 +6,8 @@ view must have to get to a point of it. Nothing here takes part in any list that
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -56,7 +58,7 @@ def blurred(returns: Floats, skill: float, generator: np.random.Generator) -> Fl
 
 
 def foresight(
-    scores: npt.NDArray[np.floating[np.float32]], allowed: npt.NDArray[np.bool_], assets: list[str], split: Split, seed: int
+    scores: npt.NDArray[np.floating[Any]], allowed: npt.NDArray[np.bool_], assets: list[str], split: Split, seed: int
 ) -> pl.DataFrame:
     """split, skill, dial, ndcg, roi (means over eligible customers), ic: one row per skill and dial."""
     returns = returns_of(split, assets)

@@ -14,7 +14,7 @@ from data_contracts.errors import ConfigError, LandingError
 from flows.bench.far_trans import kinds_of, walk_forward
 from flows.bench.far_trans_data import FarTransBenchmark, Split, row_of
 from flows.bench.far_trans_lists import list_metrics, paired_difference, per_split
-from flows.profit_view import chosen_by_dial, profit_view, top_lists
+from flows.dial import top_lists
 from tests.conftest import real_data
 
 DAY = dt.date(2020, 1, 1)
@@ -134,6 +134,25 @@ def test_a_customer_without_training_pairs_is_refused_not_mistaken_for_another()
         row_of(("a", "z"), ["a", "b", "c"])
 
 
+def test_returns_of_ended_windows_and_of_near_closes(tmp_path: Path) -> None:
+    benchmark = FarTransBenchmark(benchmark_folder(tmp_path / "data"))
+    assert benchmark.realised_windows.rows() == [("R", dt.date(2020, 2, 1), dt.date(2020, 3, 3), 0.01)]
+    assert benchmark.classes == {}
+    first, second = benchmark.splits("evaluation")
+    assert (first.returns, second.returns) == ({}, {"R": 0.01})
+    # Of split 0 no return is published: a close two days from one end and three from the other tells it, a farther one does not.
+    source = tmp_path / "source"
+    source.mkdir()
+    header, far = "ISIN,timestamp,closePrice\n", "Q,2019-12-01,1.0\nQ,2020-02-01,2.0\n"
+    rows = "P,2019-12-30,1.0\nP,2019-12-25,9.0\nP,2020-01-29,1.21\nZ,2020-01-01,1\nZ,2020-02-01,2\n"
+    (source / "close_prices.csv.gz").write_text(header + far + rows)
+    (source / "transactions.csv.gz").write_text("customerID,ISIN,transactionType,timestamp\nc00,P,Buy,2019-12-01\n")
+    (source / "asset_information.csv").write_text("ISIN,assetCategory\nP,Stock\nP,Bond\nQ,Bond\n")
+    priced = FarTransBenchmark(benchmark.folder, source)
+    assert next(priced.splits("evaluation")).returns == pytest.approx({"P": 0.21})
+    assert priced.classes == {"P": "Stock", "Q": "Bond"}
+
+
 def test_a_missing_table_and_an_unknown_model_are_named(tmp_path: Path) -> None:
     folder = benchmark_folder(tmp_path / "data")
     (folder / "splits.parquet").unlink()
@@ -141,33 +160,6 @@ def test_a_missing_table_and_an_unknown_model_are_named(tmp_path: Path) -> None:
         FarTransBenchmark(folder)
     with pytest.raises(ConfigError, match="no such model: oracle"):
         kinds_of("ease, oracle")
-
-
-def closes(last: float = 1.0) -> pl.DataFrame:
-    """Thirty assets, each rising or falling steadily, closes every ten days of three years."""
-    days = [DAY - dt.timedelta(days=10 * number) for number in range(110, 0, -1)]
-    rows = [(f"A{a:02}", day, math.exp((a - 15) * 0.002 * place)) for a in range(30) for place, day in enumerate(days)]
-    future = [(f"A{a:02}", DAY + dt.timedelta(days=1), last) for a in range(30)]
-    return pl.DataFrame(rows + future, schema=["asset_id", "date", "close"], orient="row").sort("asset_id", "date")
-
-
-def test_the_profit_view_learns_what_rose_goes_on_rising_and_never_looks_ahead() -> None:
-    assets = [f"A{a:02}" for a in range(30)] + ["unpriced"]
-    view = profit_view(closes(), DAY, assets)
-    assert view[-1] == 0
-    assert (np.diff(view[:30]) > 0).mean() > 0.9
-    assert view[29] > 0.001 > -0.001 > view[0]
-    np.testing.assert_array_equal(view, profit_view(closes(last=999.0), DAY, assets))
-    np.testing.assert_array_equal(profit_view(closes().clear(), DAY, assets), np.zeros(31))
-
-
-def test_the_dial_decides_what_is_listed_and_preference_the_order() -> None:
-    scores = np.arange(12.0)[None] / 3  # 11 is liked best
-    profit = np.zeros(12)
-    profit[0] = 1.0
-    allowed = np.ones((1, 12), bool)
-    assert chosen_by_dial(scores, profit, allowed, 0.0).tolist() == [[11, 10, 9, 8, 7, 6, 5, 4, 3, 2]]
-    assert chosen_by_dial(scores, profit, allowed, 0.5).tolist() == [[11, 10, 9, 8, 7, 6, 5, 4, 3, 0]]
 
 
 def test_popularity_and_ease_equal_an_independent_script() -> None:
