@@ -67,8 +67,8 @@ def far_trans(
     ] = None,
     models: Annotated[str, typer.Option(help="Comma-separated kinds; the default is every baseline and the best model.")] = "",
     validation: Annotated[bool, typer.Option(help="The three validation splits, on which settings are chosen.")] = False,
-    foresight: Annotated[
-        bool, typer.Option(help="Also what views that know the returns to come, whole or blurred, earn.")
+    oracle: Annotated[
+        bool, typer.Option(help="Also what knowing the test window would be worth: references, no contestants.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Where results and the front's picture go.")] = Path(
         "nightfolio_home/bench/far_trans"
@@ -85,7 +85,7 @@ def far_trans(
     which = "validation" if validation else "evaluation"
     benchmark = FarTransBenchmark(data, source)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    walk = walking.walk_forward(benchmark, which, kinds, threads=threads, seed=seed, told=console.print, with_foresight=foresight)
+    walk = walking.walk_forward(benchmark, which, kinds, threads=threads, seed=seed, told=console.print, oracle=oracle)
     folder = walking.write_results(walk, out / which, {"models": list(kinds), "set": which, "threads": threads, "seed": seed})
     console.print()
     print_walk(console, benchmark, walk, which, seed)

@@ -70,10 +70,10 @@ def walk_forward(
     threads: int = 2,
     seed: int = 0,
     told: Callable[[str], None] = lambda text: None,
-    with_foresight: bool = False,
+    oracle: bool = False,
 ) -> Walk:
     """Train and ask every model on every split of set ``which``; the best one also along the dial between the two views,
-    and ``with_foresight`` along the one between preference and the returns to come."""
+    and with ``oracle`` along the one between preference and the returns to come (far_trans_foresight)."""
     rows: list[pl.DataFrame] = []
     lists: list[pl.DataFrame] = []
     seconds: list[dict[str, object]] = []
@@ -100,7 +100,7 @@ def walk_forward(
                 if kind == BEST:
                     for dial in DIALS:
                         named[dialled(dial)] = chosen_by_dial(scores, profit, allowed, dial)
-                    if with_foresight:
+                    if oracle:
                         foreseen.append(foresight(scores, allowed, assets, split, seed))
                 for name, chosen in named.items():
                     measured = list_metrics(chosen, assets, split)
