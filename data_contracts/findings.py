@@ -10,31 +10,23 @@ night that knows nothing: tests compare the bytes.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from data_contracts import columns as c
 from data_contracts.carried import Carried
 from data_contracts.coded_table import read_codes, write_codes
 from data_contracts.contract import CheckContext, Contract
 from data_contracts.flagged import FlaggedTable, TableCounts
-from data_contracts.landing.partitions import KEPT_DAYS, remove_unused, this_code
 from data_contracts.parts import part_files, row_count
+from data_contracts.shelf import Note, Shelf
 from data_contracts.storage import file_sha256
 
 _HITS: Final = "hits.parquet"
-_NOTE: Final = "note.json"
 
 
 def hashes_of(table: Path, context: CheckContext) -> list[str]:
@@ -46,27 +38,14 @@ def carried_of(contract: Contract, table: Path, hashes: Sequence[str], context: 
     """The findings of the longest beginning of the landed ``table`` that is kept; None: there is none."""
     if context.kept is None or not hashes:
         return None
-    best: tuple[int, Path, dict[str, Any]] | None = None
-    for folder in sorted((context.kept / "carried").glob(f"{contract.table}-*")):
-        note = _read_note(folder)
-        if note is None or note["key"] != _key(contract, context) or note["as_of"] > str(context.as_of):
-            continue
-        count = len(note["files"])
-        if list(hashes[:count]) == note["files"] and (best is None or count > best[0]):
-            best = count, folder, note
-    if best is None:
-        return None
-    _, folder, note = best
-    # Whatever is wrong with what is kept, a night can do without it; what it lacks is worked out and kept again.
-    with contextlib.suppress(OSError, ValueError, KeyError, pl.exceptions.PolarsError, pa.ArrowException):
-        if all(file_sha256(folder / name) == known for name, known in note["sha256"].items()):
-            (folder / _NOTE).touch()
-            return _read(contract, table, folder, note, context)
-    shutil.rmtree(folder, ignore_errors=True)
-    return None
+    return _shelf(contract, context, context.kept).take(
+        hashes,
+        fits=lambda note: bool(note["as_of"] <= str(context.as_of)),
+        read=lambda folder, note: _read(contract, table, folder, note, context),
+    )
 
 
-def _read(contract: Contract, table: Path, folder: Path, note: Mapping[str, Any], context: CheckContext) -> Carried:
+def _read(contract: Contract, table: Path, folder: Path, note: Note, context: CheckContext) -> Carried:
     """The findings in ``folder``. Raises ValueError where they are not of so many rows as the files have."""
     files, count = part_files(table), len(note["files"])
     if note["rows"] != sum(row_count(file) for file in files[:count]):
@@ -95,67 +74,29 @@ def keep_findings(table: FlaggedTable, counts: TableCounts, hashes: Sequence[str
     timely = [rule.rule_id for rule in contract.rules if rule.looks_at_as_of]
     if context.kept is None or not hashes or any(counts.failed[rule_id] for rule_id in timely):
         return
-    files = list(hashes)
-    key = _key(contract, context)
-    name = f"{contract.table}-{hashlib.sha256(json.dumps([key, files]).encode()).hexdigest()[:32]}"
-    folder = context.kept / "carried" / name
-    kept = _read_note(folder)
-    if kept is not None and kept["as_of"] <= str(context.as_of):
-        return
-    shutil.rmtree(folder, ignore_errors=True)  # damaged, or of a later night, which an earlier one cannot use
-    partial = folder.with_name(f".{name}.{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    asked = {rule_id: hits for rule_id, hits in table.hits.items() if len(hits)}
-    hits = [pl.DataFrame({"rule_id": [rule_id] * len(rows), "row": rows.cast(pl.UInt64)}) for rule_id, rows in asked.items()]
-    pl.concat([pl.DataFrame(schema={"rule_id": pl.String, "row": pl.UInt64}), *hits]).write_parquet(partial / _HITS)
-    write_codes(partial, table.coded)
-    note = {
-        "key": key,
+
+    def write(folder: Path) -> None:
+        asked = {rule_id: hits for rule_id, hits in table.hits.items() if len(hits)}
+        hits = [pl.DataFrame({"rule_id": [rule_id] * len(rows), "row": rows.cast(pl.UInt64)}) for rule_id, rows in asked.items()]
+        pl.concat([pl.DataFrame(schema={"rule_id": pl.String, "row": pl.UInt64}), *hits]).write_parquet(folder / _HITS)
+        write_codes(folder, table.coded)
+
+    said = {
         "as_of": str(context.as_of),
-        "files": files,
         "rows": counts.rows,
         "failed": counts.failed,
         "among": counts.among,
         "newest": None if counts.newest is None else str(counts.newest),
         "references": {name: _said_by(name, context) for name in contract.carry_needs},
-        "sha256": {file.name: file_sha256(file) for file in sorted(partial.iterdir())},
     }
-    sealed = {"note": note, "sha256": _seal(note)}
-    (partial / _NOTE).write_text(json.dumps(sealed) + "\n", encoding="utf-8")
-    with contextlib.suppress(OSError):  # another night kept the same
-        partial.replace(folder)
-    shutil.rmtree(partial, ignore_errors=True)
-    _sweep(folder, key, files)
+    # Those of a later night are of no use to an earlier one.
+    _shelf(contract, context, context.kept).keep(hashes, said, write, enough=lambda note: bool(note["as_of"] <= said["as_of"]))
 
 
-def _sweep(kept: Path, key: Sequence[str], files: Sequence[str]) -> None:
-    """Removes findings that the ones just ``kept`` continue, and those that no night has used for long."""
-    for folder in kept.parent.glob("*-*"):
-        note = _read_note(folder)
-        behind = note is not None and note["key"] == list(key) and note["files"] == list(files[: len(note["files"])])
-        if folder != kept and (behind or remove_unused(folder / _NOTE, KEPT_DAYS)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _read_note(folder: Path) -> dict[str, Any] | None:
-    """The folder's note; None where there is none, or not as it was written: its counts decide what is set aside."""
-    try:
-        sealed = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
-        note: dict[str, Any] = sealed["note"]
-        return note if sealed["sha256"] == _seal(note) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _seal(note: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(note, sort_keys=True).encode()).hexdigest()
-
-
-def _key(contract: Contract, context: CheckContext) -> list[str]:
-    """What the findings depend on besides the rows: the contract, the code that asks it, its thresholds, the engines."""
+def _shelf(contract: Contract, context: CheckContext, kept: Path) -> Shelf:
+    """Findings depend, besides the rows, on the contract and its thresholds."""
     thresholds = [context.price_jump_limit, context.trade_price_tolerance, context.amount_tolerance]
-    return [contract.sha256, this_code(), str(thresholds), pl.__version__, np.__version__, pa.__version__]
+    return Shelf(kept / "carried", contract.table, (contract.sha256, str(thresholds)))
 
 
 def _said_by(name: str, context: CheckContext) -> list[str]:
