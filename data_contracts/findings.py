@@ -24,14 +24,14 @@ from data_contracts.contract import CheckContext, Contract
 from data_contracts.flagged import FlaggedTable, TableCounts
 from data_contracts.parts import part_files, row_count
 from data_contracts.shelf import Note, Shelf
-from data_contracts.storage import file_sha256
+from data_contracts.storage import known_sha256
 
 _HITS: Final = "hits.parquet"
 
 
 def hashes_of(table: Path, context: CheckContext) -> list[str]:
     """The hashes of the files of a landed table whose findings are kept; none where they are not: no folder, or one file."""
-    return [file_sha256(part) for part in part_files(table)] if context.kept is not None and table.is_dir() else []
+    return [known_sha256(part) for part in part_files(table)] if context.kept is not None and table.is_dir() else []
 
 
 def carried_of(contract: Contract, table: Path, hashes: Sequence[str], context: CheckContext) -> Carried | None:
@@ -102,7 +102,7 @@ def _shelf(contract: Contract, context: CheckContext, kept: Path) -> Shelf:
 def _said_by(name: str, context: CheckContext) -> list[str]:
     """The hashes of an accepted table's files."""
     path = context.references.get(name)
-    return [] if path is None else [file_sha256(part) for part in part_files(path)]
+    return [] if path is None else [known_sha256(part) for part in part_files(path)]
 
 
 def _same(before: Mapping[str, list[str]], context: CheckContext, newest: date | None) -> frozenset[str]:

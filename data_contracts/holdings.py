@@ -120,10 +120,13 @@ CONTRACT = Contract(
 )
 
 
-def derive_holdings(transactions: Path, prices: Path, delivered: Path | None, as_of: date) -> pl.LazyFrame:
+def derive_holdings(
+    transactions: Path, prices: Path, delivered: Path | None, as_of: date, kept: Path | None = None
+) -> pl.LazyFrame:
     """One row per pair that was ever traded or stated up to ``as_of``, in the order of customer and asset.
 
-    ``transactions``, ``prices``, ``delivered``: accepted tables. Lazy: nothing is read before it is collected.
+    ``transactions``, ``prices``, ``delivered``: accepted tables. ``kept``: the folder in which sums are kept for the next
+    night. Lazy: nothing is read before it is collected.
     """
     stated = None if delivered is None else _statements(delivered, as_of)
     last_close = (
@@ -133,7 +136,7 @@ def derive_holdings(transactions: Path, prices: Path, delivered: Path | None, as
         .agg(pl.col(c.CLOSE).sort_by(c.DATE).last().alias("_last_close"))
     )
     # A trade whose day (or window) does not end before the statement's day is not known to be in it.
-    sums = pair_sums(transactions, as_of, None if stated is None else stated.select(*_PAIR, "_stated_day"))
+    sums = pair_sums(transactions, as_of, None if stated is None else stated.select(*_PAIR, "_stated_day"), kept)
     if stated is None:
         pairs = sums.with_columns(pl.lit(None, pl.Float64).alias("_stated"))
     else:

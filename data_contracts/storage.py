@@ -21,13 +21,29 @@ from data_contracts.errors import StorageError
 # No space, file too large, quota, read-only, not permitted: nothing that another source file would cure.
 _DISK = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 
+_KNOWN: dict[tuple[int, ...], str] = {}
 _AT_ONCE = 2  # files written side by side: each holds its row groups in memory
 
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, read in pieces."""
     with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        _KNOWN[_place(os.fstat(handle.fileno()))] = digest
+    return digest
+
+
+def known_sha256(path: Path) -> str:
+    """``file_sha256``, without reading a file again that this process has hashed and that was not written since.
+
+    To recognise what was seen before; where a file is to be proven unchanged, its bytes are read.
+    """
+    known = _KNOWN.get(_place(path.stat()))
+    return file_sha256(path) if known is None else known
+
+
+def _place(seen: os.stat_result) -> tuple[int, ...]:
+    return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns
 
 
 def write_parquet(table: pl.LazyFrame, path: Path) -> None:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_contracts.errors import StorageError
-from data_contracts.storage import file_sha256
+from data_contracts.storage import file_sha256, known_sha256
 
 
-def tree_sha256(path: Path) -> str:
+def tree_sha256(path: Path, sha256: Callable[[Path], str] = file_sha256) -> str:
     """SHA-256 over the sorted (relative name, SHA-256) pairs of a folder; a file's own where it is a file."""
     if path.is_file():
-        return file_sha256(path)
-    digest = hashlib.sha256()
+        return sha256(path)
+    whole = hashlib.sha256()
     files = sorted(entry for entry in path.rglob("*") if entry.is_file())
     with ThreadPoolExecutor(2) as pool:  # hashing lets other threads run
-        for file, sha256 in zip(files, pool.map(file_sha256, files), strict=True):
-            digest.update(f"{file.relative_to(path).as_posix()}\0{sha256}\n".encode())
-    return digest.hexdigest()
+        for file, digest in zip(files, pool.map(sha256, files), strict=True):
+            whole.update(f"{file.relative_to(path).as_posix()}\0{digest}\n".encode())
+    return whole.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Artifact:
 
     @classmethod
     def of(cls, path: Path) -> Artifact:
-        return cls(path, tree_sha256(path))
+        """Names the bytes that the step wrote; whoever opens it reads them all again."""
+        return cls(path, tree_sha256(path, known_sha256))
 
     def open(self) -> Path:
         """The path, after checking that nothing changed since the step that made it. Raises StorageError."""

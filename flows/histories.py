@@ -6,22 +6,20 @@ is in the result, because every table is filtered by the cut before anything is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from data_contracts.coded import sorted_texts
-from data_contracts.coded_table import codes_of, places
 from data_contracts.point_in_time import assert_point_in_time
-from data_contracts.transactions import last_possible_date
 from data_contracts.valid_at import valid_at
-from flows.events import Events, events_of
+from flows.events import Events
+from flows.kept_events import KeptEvents
 from flows.market_features import encode, market_regime, price_features
 from flows.market_states import market_states
+from flows.purchases import purchases
 from flows.sections.histories import HistoriesConfig
 from lightning_modules.histories import write_histories
 
@@ -37,9 +35,12 @@ ASSET_COLUMNS = (
 CUSTOMER_COLUMNS = ("customer_type", "risk_level", "risk_predicted", "investment_capacity", "capacity_predicted")
 
 
-def build_histories(snapshot: Path, cut: date, settings: HistoriesConfig, as_of: date, out: Path) -> Path:
+def build_histories(
+    snapshot: Path, cut: date, settings: HistoriesConfig, as_of: date, out: Path, kept: Path | None = None
+) -> Path:
     """Writes the histories directory of ``cut`` to ``out`` (format: :mod:`lightning_modules.histories`).
 
+    ``kept``: the folder in which events are kept for the next night; they come to the same bytes.
     Also ``regime.parquet`` (date, level, regime) and, in ``items.parquet``, the raw features beside each asset.
     Raises LookAheadError where a table of the snapshot holds a row dated after ``as_of``.
     """
@@ -53,15 +54,12 @@ def build_histories(snapshot: Path, cut: date, settings: HistoriesConfig, as_of:
 
     described = valid_at(snapshot / "assets.parquet", "asset_id", cut).select("asset_id", *ASSET_COLUMNS)
     profiles = valid_at(snapshot / "customers.parquet", "customer_id", cut).select("customer_id", *CUSTOMER_COLUMNS)
-    bought = _bought(snapshot / "transactions.parquet", cut)
-    asset_ids = sorted_texts(described.select("asset_id"), bought.assets.lazy(), prices.lazy().select("asset_id"))
-    customer_ids = sorted_texts(profiles.select("customer_id"), bought.customers.lazy())
-    events = events_of(
-        places(bought.customers.to_series(), customer_ids)[bought.customer],
-        places(bought.assets.to_series(), asset_ids)[bought.asset],
-        bought.day,
-        bought.weight,
-    )
+    transactions = snapshot / "transactions.parquet"
+    keep = None if kept is None or not transactions.is_dir() else KeptEvents(kept, transactions, (as_of - cut).days)
+    known = (None if keep is None else keep.take(cut)) or purchases(transactions, cut)
+    asset_ids = sorted_texts(described.select("asset_id"), known.assets.to_frame().lazy(), prices.lazy().select("asset_id"))
+    customer_ids = sorted_texts(profiles.select("customer_id"), known.customers.to_frame().lazy())
+    events = known.events(customer_ids, asset_ids)
     items = _items(asset_ids, described, events, prices, cut, settings)
     customers = _customers(customer_ids, profiles, events)
     item_features, item_names = encode(
@@ -91,49 +89,9 @@ def build_histories(snapshot: Path, cut: date, settings: HistoriesConfig, as_of:
         market_states(prices, regimes, items["asset_id"].to_list(), cut, settings.regime_window_days, settings.price_stale_days),
     )
     regimes.write_parquet(out / "regime.parquet")
+    if keep is not None:
+        keep.keep(out, cut, events)
     return out
-
-
-@dataclass(frozen=True)
-class _Bought:
-    """Purchases [E] up to a cut in the order of the table: customer and asset as places in the buyers and bought assets."""
-
-    customers: pl.DataFrame  # customer_id, distinct
-    assets: pl.DataFrame  # asset_id, distinct
-    customer: npt.NDArray[np.uint32]
-    asset: npt.NDArray[np.uint32]
-    day: npt.NDArray[np.int32]  # since 1970-01-01
-    weight: npt.NDArray[np.float32]  # log(1 + EUR)
-
-
-def _bought(transactions: Path, cut: date) -> _Bought:
-    coded = codes_of(transactions, ("customer_id", "asset_id"))
-    rows = (
-        pl.scan_parquet(transactions)
-        .select(
-            ((pl.col("side") == "buy") & (last_possible_date() <= cut)).alias("known"),
-            pl.col("date").to_physical().cast(pl.Int32).alias("day"),
-            pl.col("value").fill_null(0.0).log1p().cast(pl.Float32).alias("weight"),
-        )
-        .collect(engine="streaming")
-    )
-    known = rows["known"].to_numpy()
-    rows = rows.filter("known")
-    distinct, numbered = {}, {}
-    for name, column in coded.items():
-        codes = column.codes[known]
-        present = column.present(codes)
-        place = np.zeros(len(column.texts), np.uint32)
-        place[present] = np.arange(len(present), dtype=np.uint32)
-        distinct[name], numbered[name] = column.texts.gather(present).to_frame(name), place[codes]
-    return _Bought(
-        distinct["customer_id"],
-        distinct["asset_id"],
-        numbered["customer_id"],
-        numbered["asset_id"],
-        rows["day"].to_numpy(),
-        rows["weight"].to_numpy(),
-    )
 
 
 def _items(

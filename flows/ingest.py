@@ -56,7 +56,7 @@ def ingest(night: Night) -> Path:
         night.as_of,
         source.future_rows,
         source.time_zone,
-        night.home / "partitions" if night.config.contracts.reuse else None,
+        night.kept,
     )
     record = [{**dataclasses.asdict(table), "path": table.path.name} for table in tables.values()]
     (into / "landed.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
@@ -83,8 +83,7 @@ def check_contracts(night: Night, landed: Path) -> Path:
     Raises ContractBlocked where a rule stops the night; what was found is on disk by then.
     """
     context = context_of(night.config, night.as_of, night.releases, night.previous())
-    if night.config.contracts.reuse:
-        context = dataclasses.replace(context, kept=night.home / "partitions")
+    context = dataclasses.replace(context, kept=night.kept)
     try:
         verdicts = check_landing(landed_tables(landed), night.folder, context)
     except ContractBlocked:
@@ -99,7 +98,7 @@ def check_contracts(night: Night, landed: Path) -> Path:
                 remedy="this is a defect of Nightfolio: keep the failed run and report it",
             )
     snapshot = night.folder / "snapshot"
-    _derive_holdings(snapshot, night.as_of)
+    _derive_holdings(snapshot, night.as_of, context.kept)
     return snapshot
 
 
@@ -135,7 +134,7 @@ def _capacity_bands(rules: SuitabilityConfig) -> tuple[str, ...]:
     return ("not_available", *sorted(set.intersection(*asked))) if asked else CAPACITIES
 
 
-def _derive_holdings(snapshot: Path, as_of: date) -> None:
+def _derive_holdings(snapshot: Path, as_of: date, kept: Path | None) -> None:
     delivered = snapshot / "delivered_holdings.parquet"
     has_delivered = delivered.exists() and pl.scan_parquet(delivered).select(pl.len()).collect().item() > 0
     derived = derive_holdings(
@@ -143,5 +142,6 @@ def _derive_holdings(snapshot: Path, as_of: date) -> None:
         snapshot / "prices.parquet",
         delivered if has_delivered else None,
         as_of,
+        kept,
     )
     write_parquet(derived, snapshot / "holdings.parquet")

@@ -44,6 +44,11 @@ class Night:
         return folder
 
     @property
+    def kept(self) -> Path | None:
+        """The home's folder of what nights keep for the next one; None where every night is to work out everything."""
+        return self.home / "partitions" if self.config.contracts.reuse else None
+
+    @property
     def evaluation_cut(self) -> date:
         """The last day that the evaluated models may learn from: as_of minus the horizon."""
         return date.fromordinal(self.as_of.toordinal() - self.config.evaluate.horizon_days)

@@ -67,7 +67,7 @@ def histories(night: Night, snapshot: Artifact, cut: date, name: str) -> Artifac
     """The snapshot as known on ``cut``, as ragged histories with features."""
     with night.step(f"histories ({name}, to {cut})"):
         out = night.folder / "histories" / name
-        return Artifact.of(build_histories(snapshot.open(), cut, night.config.histories, night.as_of, out))
+        return Artifact.of(build_histories(snapshot.open(), cut, night.config.histories, night.as_of, out, night.kept))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -79,7 +79,7 @@ def validation(night: Night, snapshot: Artifact, cut: date, name: str) -> Artifa
     earlier = cut - timedelta(days=days)
     with night.step(f"validation ({name}, {days} days to {cut})"):
         out = night.folder / "histories" / f"{name}-validation"
-        build_histories(snapshot.open(), earlier, night.config.histories, night.as_of, out)
+        build_histories(snapshot.open(), earlier, night.config.histories, night.as_of, out, night.kept)
         return Artifact.of(learn.write_validation(snapshot.open(), out, earlier, cut))
 
 

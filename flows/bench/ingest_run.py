@@ -65,7 +65,8 @@ def run_night(request: dict[str, Any]) -> dict[str, Any]:
         check_holdings(night)
         snapshot = Artifact.of(checked)
     with clock.stage("histories"):
-        histories = Artifact.of(build_histories(snapshot.open(), as_of, config.histories, as_of, out / "histories" / "present"))
+        present = out / "histories" / "present"
+        histories = Artifact.of(build_histories(snapshot.open(), as_of, config.histories, as_of, present, night.kept))
     return {"stages": clock.stages, "result": [snapshot.sha256, tree_sha256(histories.path)]}
 
 

@@ -1,0 +1,103 @@
+"""Purchases of the accepted trades as numbers, up to a cut: what events are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from data_contracts.coded_table import CodedTable, Codes, codes_of, places
+from data_contracts.parts import part_files
+from data_contracts.transactions import last_possible_date
+from flows.events import Events, events_of
+
+Days = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Purchases:
+    """Purchases [E] in the order of the table: customer and asset as places in the buyers and bought assets."""
+
+    customers: pl.Series  # customer_id, distinct
+    assets: pl.Series  # asset_id, distinct
+    customer: Codes
+    asset: Codes
+    day: Days  # since 1970-01-01
+    weight: npt.NDArray[np.float32]  # log(1 + EUR)
+
+    def events(self, customer_ids: pl.Series, asset_ids: pl.Series) -> Events:
+        """The events as places among sorted identifiers that hold all buyers and bought."""
+        return events_of(*self.among(customer_ids, asset_ids))
+
+    def among(self, customer_ids: pl.Series, asset_ids: pl.Series) -> tuple[Codes, Codes, Days, npt.NDArray[np.float32]]:
+        """customer, item, day and weight [E], the first two as places among sorted identifiers that hold all of theirs."""
+        return (
+            places(self.customers, customer_ids)[self.customer],
+            places(self.assets, asset_ids)[self.asset],
+            self.day,
+            self.weight,
+        )
+
+
+def purchases(transactions: Path, cut: date) -> Purchases:
+    """All that are known to lie at or before the cut."""
+    coded = codes_of(transactions, ("customer_id", "asset_id"))
+    rows = pl.scan_parquet(transactions).select(_bought_by(cut).alias("known"), *_COLUMNS).collect(engine="streaming")
+    known = rows["known"].to_numpy()
+    return _numbered(rows.filter("known"), np.flatnonzero(known), coded)
+
+
+def later_purchases(transactions: Path, seen: int, after: date, cut: date) -> Purchases:
+    """Those that ``purchases`` of the first ``seen`` files up to the day ``after`` lack, in the order of the table."""
+    coded = codes_of(transactions, ("customer_id", "asset_id"))
+    files = part_files(transactions)
+    place, found, rows = 0, [], []
+    for part, new in ((files[:seen], _bought_by(cut) & (last_possible_date() > after)), (files[seen:], _bought_by(cut))):
+        if part:
+            known = pl.scan_parquet(part).select(new.alias("known")).collect(engine="streaming")["known"]
+            at = known.arg_true()
+            if len(at):
+                rows.append(_rows(part, at))
+            found.append(at.to_numpy() + place)
+            place += len(known)
+    return _numbered(pl.concat(rows) if rows else pl.DataFrame(schema=_SCHEMA), np.concatenate([np.empty(0, int), *found]), coded)
+
+
+_SCHEMA = {"day": pl.Int32, "weight": pl.Float32}
+_COLUMNS = (
+    pl.col("date").to_physical().cast(pl.Int32).alias("day"),
+    pl.col("value").fill_null(0.0).log1p().cast(pl.Float32).alias("weight"),
+)
+
+
+def _bought_by(cut: date) -> pl.Expr:
+    return (pl.col("side") == "buy") & (last_possible_date() <= cut)
+
+
+def _rows(files: Sequence[Path], at: pl.Series) -> pl.DataFrame:
+    rows = pl.scan_parquet(list(files)).with_row_index("_row").filter(pl.col("_row").is_in(at.implode()))
+    return rows.select(*_COLUMNS).collect(engine="streaming")
+
+
+def _numbered(rows: pl.DataFrame, at: npt.NDArray[np.integer[Any]], coded: CodedTable) -> Purchases:
+    distinct, numbered = {}, {}
+    for name, column in coded.items():
+        codes = column.codes[at]
+        present = column.present(codes)
+        place = np.zeros(len(column.texts), np.uint32)
+        place[present] = np.arange(len(present), dtype=np.uint32)
+        distinct[name], numbered[name] = column.texts.gather(present).alias(name), place[codes]
+    return Purchases(
+        distinct["customer_id"],
+        distinct["asset_id"],
+        numbered["customer_id"],
+        numbered["asset_id"],
+        rows["day"].to_numpy(),
+        rows["weight"].to_numpy(),
+    )
