@@ -70,6 +70,18 @@ def gather(order: Ints, *columns: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         return list(pool.map(lambda column: column[order], columns))
 
 
+def spliced(column: npt.NDArray[Any], starts: Ints, ends: Ints, anew: npt.NDArray[Any], bounds: Ints) -> npt.NDArray[Any]:
+    """``column`` [n] with each stretch from ``starts`` to ``ends`` [m] replaced by ``anew`` from ``bounds`` [m + 1] to the next.
+
+    In long copies, of the type of ``anew``: what lies between the stretches is not looked at.
+    """
+    pieces, at = [], 0
+    for start, end, first, behind in zip(starts.tolist(), ends.tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        pieces += [column[at:start], anew[first:behind]]
+        at = end
+    return np.concatenate([*pieces, column[at:]], dtype=anew.dtype, casting="unsafe")
+
+
 def _put(packed: npt.NDArray[np.uint64], bits: Ints) -> None:
     np.bitwise_or(packed, bits, out=packed, dtype=np.uint64, casting="unsafe")
 

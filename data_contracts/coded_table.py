@@ -23,7 +23,7 @@ from data_contracts.parts import part_files
 
 NONE: Final = np.uint32(2**32 - 1)  # the code of an absent text
 
-_ONE_BATCH: Final = 2**31 - 1  # rows: a column in one piece is mapped, not copied
+ONE_BATCH: Final = 2**31 - 1  # rows: a column in one piece is mapped, not copied
 
 Codes = npt.NDArray[np.uint32]
 
@@ -98,7 +98,7 @@ def write_codes(folder: Path, coded: CodedTable) -> None:
     """Writes the codes as Arrow files in ``folder``."""
     for name, column in coded.items():
         feather.write_feather(pa.table({"text": column.texts.to_arrow()}), folder / f"{name}.texts.arrow", "uncompressed")
-        feather.write_feather(pa.table({"code": column.codes}), folder / f"{name}.arrow", "uncompressed", chunksize=_ONE_BATCH)
+        feather.write_feather(pa.table({"code": column.codes}), folder / f"{name}.arrow", "uncompressed", chunksize=ONE_BATCH)
 
 
 def read_codes(folder: Path, names: Sequence[str]) -> CodedTable:
@@ -107,8 +107,14 @@ def read_codes(folder: Path, names: Sequence[str]) -> CodedTable:
     for name in names:
         texts = pl.Series(name, feather.read_table(folder / f"{name}.texts.arrow")["text"])
         codes = feather.read_table(folder / f"{name}.arrow", memory_map=True)["code"]
-        coded[name] = CodedColumn(texts, codes.chunk(0).to_numpy() if codes.num_chunks == 1 else codes.to_numpy())
+        coded[name] = CodedColumn(texts, one_piece(codes))
     return coded
+
+
+def one_piece(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """A column of numbers as it lies in the file, where that holds it in one piece."""
+    whole: npt.NDArray[Any] = column.chunk(0).to_numpy() if column.num_chunks == 1 else column.to_numpy()
+    return whole
 
 
 def keep_codes(table: Path, coded: CodedTable) -> None:

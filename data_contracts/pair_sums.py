@@ -81,10 +81,10 @@ def _parts(transactions: Path, until: date, stated: pl.LazyFrame | None, kept: P
                 "_unknown": pairs.unknown[some],
                 "_traded_since": np.ones(n_pairs, np.bool_) if pairs.since is None else pairs.since[some],
                 "_net": pairs.net[some],
-                c.N_BUYS: pairs.buys[some],
-                c.N_SELLS: pairs.sells[some],
-                c.FIRST_DATE: pl.Series(pairs.first[some]).cast(pl.Date),
-                c.LAST_DATE: pl.Series(pairs.last[some]).cast(pl.Date),
+                c.N_BUYS: pairs.buys[some].astype(np.int32),
+                c.N_SELLS: pairs.sells[some].astype(np.int32),
+                c.FIRST_DATE: pl.Series(pairs.first[some].astype(np.int32)).cast(pl.Date),
+                c.LAST_DATE: pl.Series(pairs.last[some].astype(np.int32)).cast(pl.Date),
             }
         )
 

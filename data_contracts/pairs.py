@@ -18,8 +18,8 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import feather
 
-from data_contracts.coded import gather, order_and_groups
-from data_contracts.coded_table import NONE, Codes, places
+from data_contracts.coded import Ints, gather, order_and_groups, spliced
+from data_contracts.coded_table import NONE, ONE_BATCH, Codes, one_piece, places
 
 ROWS_AT_ONCE: Final = 1 << 22  # pairs whose trades are numbered together
 _FILE: Final = "pairs.arrow"
@@ -45,19 +45,19 @@ class Trades:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs [P] in the order of customer and asset, which are places among texts.
+    """Pairs [P] in the order of customer and asset, which are places among texts. Integers may be of any width.
 
     ``net``: shares; ``unknown``: of a trade they are not known; ``since``: a trade was made after the pair's statement.
     """
 
-    customer: Codes
-    asset: Codes
+    customer: Ints
+    asset: Ints
     net: npt.NDArray[np.float64]
     unknown: Bools
-    buys: npt.NDArray[np.int32]
-    sells: npt.NDArray[np.int32]
-    first: Days
-    last: Days
+    buys: Ints
+    sells: Ints
+    first: Ints
+    last: Ints
     since: Bools | None = None
 
     def __len__(self) -> int:
@@ -65,65 +65,71 @@ class Pairs:
 
     def write(self, folder: Path, customers: pl.Series, assets: pl.Series) -> None:
         """Writes the pairs (those of a table without statements) and the texts of their places; numbers as narrow as can be."""
-        columns = {field.name: _narrow(getattr(self, field.name)) for field in fields(self) if field.name != "since"}
-        feather.write_feather(pa.table(columns), folder / _FILE, "uncompressed", chunksize=max(len(self), 1))
+        columns = {name: _narrow(getattr(self, name)) for name in _KEPT} | {"unknown": self.unknown.view(np.uint8)}
+        feather.write_feather(pa.table(columns), folder / _FILE, "uncompressed", chunksize=ONE_BATCH)
         for name, texts in (("customers", customers), ("assets", assets)):
             feather.write_feather(pa.table({"text": texts.to_arrow()}), folder / f"{name}.arrow", "uncompressed")
 
     @classmethod
     def read(cls, folder: Path, customers: pl.Series, assets: pl.Series) -> Pairs:
-        """What ``write`` wrote, as places among other texts. Raises ValueError where they lack a text of a pair."""
+        """What ``write`` wrote, as places among other texts; mapped, not copied. Raises ValueError where they lack a pair's."""
         table = feather.read_table(folder / _FILE, memory_map=True)
-        columns = {
-            field.name: table[field.name].combine_chunks().to_numpy(zero_copy_only=False)
-            for field in fields(cls)
-            if field.name != "since"
-        }
-        for name, texts in (("customers", customers), ("assets", assets)):
-            old = pl.Series(name, feather.read_table(folder / f"{name}.arrow")["text"])
-            codes = columns[name[:-1]]
+        columns = {name: one_piece(table[name]) for name in _KEPT}
+        columns["unknown"] = columns["unknown"].view(np.bool_)
+        for name, texts in (("customer", customers), ("asset", assets)):
+            old = pl.Series(name, feather.read_table(folder / f"{name}s.arrow")["text"])
             if not old.equals(texts):
-                codes = places(old, texts)[codes]
-                if (codes == NONE).any():
-                    raise ValueError(f"{name} of the kept pairs are not in the table any more")
-            columns[name[:-1]] = codes.astype(np.uint32)
-        return cls(**{name: values.astype(_KINDS.get(name, values.dtype), copy=False) for name, values in columns.items()})
+                columns[name] = places(old, texts)[columns[name]]
+                if (columns[name] == NONE).any():
+                    raise ValueError(f"a {name} of the kept pairs is not in the table any more")
+        return cls(**columns)
 
     def with_more(self, trades: Trades) -> Pairs:
         """The pairs after ``trades``, which stand behind all of theirs; places among the same texts."""
         more = summed(trades)
-        bits = np.uint64(max(int(values.max(initial=0)) for values in (self.asset, more.asset)).bit_length())
-        ours, theirs = _keys(self.customer, self.asset, bits), _keys(more.customer, more.asset, bits)
-        at = np.searchsorted(ours, theirs)
-        known = at < len(ours)
-        known[known] = ours[at[known]] == theirs[known]
+        at, known = self._find(more)
         new = ~known
-        put = at[new] + np.arange(int(new.sum()))  # where the new ones stand afterwards
-        kept = np.ones(len(ours) + len(put), np.bool_)
-        kept[put] = False
-        where = at + np.cumsum(new) - new  # of all that traded
+        bounds = np.arange(int(new.sum()) + 1)
+        where = at + np.cumsum(new) - new  # of all that traded, afterwards
 
         def grown(name: str) -> npt.NDArray[Any]:
             before, added = getattr(self, name), getattr(more, name)
-            column = np.empty(len(kept), before.dtype)
-            column[kept], column[put] = before, added[new]
+            if name == "net":
+                added = np.zeros_like(added)  # added up below
+            again = added[known] if name not in _JOINED else _JOINED[name](before[at[known]].astype(added.dtype), added[known])
+            kind = np.result_type(before, _narrow(added), _narrow(again))
+            column = spliced(before, at[new], at[new], added[new].astype(kind), bounds)
+            if name in _JOINED:
+                column[where[known]] = again
             return column
 
-        names = [field.name for field in fields(self) if field.name != "since"]
         with ThreadPoolExecutor(2) as pool:
-            columns = dict(zip(names, pool.map(grown, names), strict=True))
-        again = where[known]
-        for name, both in _JOINED.items():
-            columns[name][again] = both(columns[name][again], getattr(more, name)[known])
+            columns = dict(zip(_KEPT, pool.map(grown, _KEPT), strict=True))
         # One trade after the other: their sum would be added at once, and its last digit differ.
-        columns["net"][where[new]] = 0.0
         order, starts = order_and_groups(trades.customer, trades.asset)
         pair = np.repeat(where, np.diff(starts, append=len(order)))
         np.add.at(columns["net"], pair, np.where(np.isnan(trades.signed), 0.0, trades.signed)[order])
         return Pairs(**columns)
 
+    def _find(self, more: Pairs) -> tuple[npt.NDArray[np.int64], Bools]:
+        """[M] where each pair of ``more`` stands or belongs, and whether it is there. Only its customers' pairs are looked at."""
+        who, mine = np.unique(more.customer, return_inverse=True)
+        first = np.searchsorted(self.customer, who.astype(self.customer.dtype), "left")
+        behind = np.searchsorted(self.customer, who.astype(self.customer.dtype), "right")
+        counts = behind - first
+        skipped = np.cumsum(counts) - counts  # pairs near, of customers before
+        near = np.arange(int(counts.sum())) + np.repeat(first - skipped, counts)
+        bits = max(int(values.max(initial=0)) for values in (self.asset[near], more.asset)).bit_length()
+        ours = np.repeat(np.arange(len(who)), counts) << bits | self.asset[near].astype(np.int64)
+        theirs = mine << bits | more.asset.astype(np.int64)
+        place = np.searchsorted(ours, theirs)
+        known = np.zeros(len(theirs), np.bool_)
+        inside = place < len(ours)
+        known[inside] = ours[place[inside]] == theirs[inside]
+        return place - skipped[mine] + first[mine], known
 
-_KINDS: Final = {"buys": np.int32, "sells": np.int32, "first": np.int32, "last": np.int32}
+
+_KEPT: Final = tuple(field.name for field in fields(Pairs) if field.name != "since")
 _JOINED: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "unknown": np.logical_or,
     "buys": np.add,
@@ -137,12 +143,6 @@ def _narrow(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if values.dtype.kind not in "iu" or (len(values) and values.min() < 0):
         return values
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
-
-
-def _keys(customer: Codes, asset: Codes, bits: np.uint64) -> npt.NDArray[np.uint64]:
-    keys = customer.astype(np.uint64)
-    keys <<= bits
-    return np.bitwise_or(keys, asset, out=keys, dtype=np.uint64, casting="unsafe")
 
 
 def summed(trades: Trades, stated_days: Callable[[Codes, Codes], Days] | None = None) -> Pairs:

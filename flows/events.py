@@ -18,30 +18,25 @@ from lightning_modules.histories import days_since_epoch
 class Events:
     """Purchases [E] in the order of customer, day and the accepted table.
 
-    ``customer`` and ``item``: places in the sorted identifiers; ``day``: days since 1970; ``weight``: log(1 + EUR);
-    ``first``: the customer's first purchase of the item.
+    ``counts`` [C]: purchases of each customer; ``item``: places in the sorted identifiers, from 1 on; ``day``: days since
+    1970; ``weight``: log(1 + EUR); ``first``: the customer's first purchase of the item.
     """
 
-    customer: npt.NDArray[np.uint32]
-    item: npt.NDArray[np.uint32]
+    counts: npt.NDArray[np.int64]
+    item: npt.NDArray[np.int32]
     day: npt.NDArray[np.int32]
     weight: npt.NDArray[np.float32]
     first: npt.NDArray[np.bool_]
 
     def table(self) -> pa.Table:
         """[E] item (1..N), day, weight, first: what ``lightning_modules.histories`` writes."""
-        return pa.table(
-            {
-                "item": pa.array(self.item.astype(np.int32) + 1),
-                "day": pa.array(self.day),
-                "weight": pa.array(self.weight),
-                "first": pa.array(self.first.view(np.uint8)),
-            }
-        )
+        first = pa.array(self.first.view(np.uint8))
+        return pa.table({"item": pa.array(self.item), "day": pa.array(self.day), "weight": pa.array(self.weight), "first": first})
 
-    def counts(self, customers: int) -> npt.NDArray[np.int64]:
-        """[C] purchases of each customer."""
-        return np.bincount(self.customer, minlength=customers).astype(np.int64)
+    @property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """[C + 1] where each customer's purchases start, and the end."""
+        return np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
 
     def buyers(self, items: int, cut: date, days: Sequence[int]) -> dict[str, npt.NDArray[np.float64]]:
         """``buyers_N`` [N items]: log(1 + customers who bought the item in the N days up to the cut), for each N."""
@@ -50,21 +45,22 @@ class Events:
     def _buyers(self, items: int, after: date) -> npt.NDArray[np.int64]:
         """[N items] how many customers bought each after that day."""
         late = np.flatnonzero(self.day > days_since_epoch(after))
-        customer, item = self.customer[late], self.item[late]
+        customer, item = np.searchsorted(self.offsets, late, "right") - 1, self.item[late] - 1
         order, starts = order_and_groups(customer, item)
         return np.bincount(item[order[starts]], minlength=items)
 
 
 def events_of(
     customer: npt.NDArray[np.uint32],
-    item: npt.NDArray[np.uint32],
+    item: npt.NDArray[np.int32],
     day: npt.NDArray[np.int32],
     weight: npt.NDArray[np.float32],
+    customers: int,
 ) -> Events:
-    """The events of purchases [E] in the order of the table; customers and items numbered in the order of their texts."""
+    """The events of purchases [E] in the order of the table, of so many ``customers``; those and items (from 1) are numbered."""
     order = order_by(customer, day - day.min(initial=0))
     customer, item, day, weight = gather(order, customer, item, day, weight)
     order, starts = order_and_groups(customer, item)  # and by day within a pair, since the sort is stable
     first = np.zeros(len(customer), np.bool_)
     first[order[starts]] = True
-    return Events(customer, item, day, weight, first)
+    return Events(np.bincount(customer, minlength=customers).astype(np.int64), item, day, weight, first)

@@ -78,7 +78,7 @@ def build_histories(
     write_histories(
         out,
         events.table(),
-        np.concatenate([[0], np.cumsum(events.counts(customers.height))]).astype(np.int64),
+        events.offsets,
         items.to_arrow(),
         customers.to_arrow(),
         item_features,
@@ -127,6 +127,6 @@ def _customers(customer_ids: pl.Series, profiles: pl.LazyFrame, events: Events) 
             pl.col("risk_predicted").fill_null(False),
             pl.col("investment_capacity").fill_null("not_available"),
             pl.col("capacity_predicted").fill_null(False),
-            pl.Series("n_buys", events.counts(len(customer_ids)).astype(np.uint32)),
+            pl.Series("n_buys", events.counts.astype(np.uint32)),
         )
     )

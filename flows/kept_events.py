@@ -7,17 +7,19 @@ kept are the files of the night's own histories, linked: nothing is written twic
 from __future__ import annotations
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from pyarrow import feather
 
-from data_contracts.coded_table import NONE, Codes, places
+from data_contracts.coded import spliced
+from data_contracts.coded_table import NONE, one_piece, places
 from data_contracts.landing.partitions import code_hash
 from data_contracts.parts import link, part_files
 from data_contracts.shelf import Note, Shelf
@@ -31,62 +33,64 @@ _FILES: Final = ("events.arrow", "offsets.arrow", "items.parquet", "customers.pa
 
 @dataclass(frozen=True)
 class EventsBefore:
-    """Events [E] of an earlier night: ``customer_ids`` [C] had ``counts`` [C] each; ``item``: places among ``asset_ids``.
+    """The events of an earlier night; ``item``s and customers are places among ``asset_ids`` (from 1) and ``customer_ids``.
 
     ``later``: the purchases that have come since, each of a later day than all of the events.
     """
 
     customer_ids: pl.Series
     asset_ids: pl.Series
-    counts: npt.NDArray[np.int64]
-    item: Codes
-    day: npt.NDArray[np.int32]
-    weight: npt.NDArray[np.float32]
-    first: npt.NDArray[np.bool_]
+    before: Events
     later: Purchases
 
     @property
     def customers(self) -> pl.Series:
         """customer_id of everyone who bought, then or since; some occur twice."""
-        return pl.concat([self.customer_ids.filter(pl.Series(self.counts > 0)), self.later.customers])
+        return pl.concat([self.customer_ids.filter(pl.Series(self.before.counts > 0)), self.later.customers])
 
     @property
     def assets(self) -> pl.Series:
         """asset_id of everything bought, then or since; some occur twice."""
-        present = np.flatnonzero(np.bincount(self.item, minlength=len(self.asset_ids)))
+        present = np.flatnonzero(np.bincount(self.before.item, minlength=len(self.asset_ids) + 1)) - 1
         return pl.concat([self.asset_ids.gather(present), self.later.assets])
 
     def events(self, customer_ids: pl.Series, asset_ids: pl.Series) -> Events:
         """What ``events_of`` all purchases are, as places among sorted identifiers that hold all buyers and bought."""
         since = self.later.among(customer_ids, asset_ids)
-        place = _places(self.customer_ids, customer_ids)
-        customer, item = np.repeat(place, self.counts), _places(self.asset_ids, asset_ids)[self.item]
-        traded = np.zeros(len(customer_ids), np.bool_)
-        traded[since[0]] = True
-        again = traded[customer]
-        old = (customer, item, self.day, self.weight)
-        anew = events_of(*(np.concatenate([before[again], more]) for before, more in zip(old, since, strict=True)))
-        counts = np.bincount(since[0], minlength=len(customer_ids))
-        counts[place[place != NONE]] += self.counts[place != NONE]
-        theirs = np.repeat(traded, counts)
-        rest = ~again
-
-        def merged(before: npt.NDArray[Any], redone: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            column = np.empty(len(theirs), redone.dtype)
-            column[~theirs], column[theirs] = before[rest], redone
-            return column
-
-        return Events(
-            np.repeat(np.arange(len(customer_ids), dtype=np.uint32), counts),
-            merged(item, anew.item),
-            merged(self.day, anew.day),
-            merged(self.weight, anew.weight),
-            merged(self.first, anew.first),
+        counts = self._counts(customer_ids)
+        item = self._items(asset_ids)
+        # Whoever bought since is sorted again, between the others, who stay in the same order.
+        who = np.flatnonzero(np.bincount(since[0], minlength=len(customer_ids)))
+        ends = np.cumsum(counts)[who]
+        starts = ends - counts[who]
+        theirs = np.repeat(starts - np.cumsum(counts[who]) + counts[who], counts[who]) + np.arange(int(counts[who].sum()))
+        old = (np.repeat(who, counts[who]).astype(np.uint32), item[theirs], self.before.day[theirs], self.before.weight[theirs])
+        anew = events_of(*(np.concatenate(both) for both in zip(old, since, strict=True)), len(customer_ids))
+        bounds = np.concatenate([[0], np.cumsum(anew.counts[who])])
+        pairs = (
+            (item, anew.item),
+            (self.before.day, anew.day),
+            (self.before.weight, anew.weight),
+            (self.before.first, anew.first),
         )
+        with ThreadPoolExecutor(2) as pool:
+            columns = pool.map(lambda pair: spliced(pair[0], starts, ends, pair[1], bounds), pairs)
+        counts[who] = anew.counts[who]
+        return Events(counts, *columns)
 
+    def _counts(self, customer_ids: pl.Series) -> npt.NDArray[np.int64]:
+        """[C] purchases then of each of the ``customer_ids``."""
+        if self.customer_ids.equals(customer_ids):
+            return self.before.counts.copy()
+        place, counts = places(self.customer_ids, customer_ids), np.zeros(len(customer_ids), np.int64)
+        counts[place[place != NONE]] = self.before.counts[place != NONE]
+        return counts
 
-def _places(texts: pl.Series, among: pl.Series) -> Codes:
-    return np.arange(len(texts), dtype=np.uint32) if texts.equals(among) else places(texts, among)
+    def _items(self, asset_ids: pl.Series) -> npt.NDArray[np.int32]:
+        """[E] the items as places among the ``asset_ids``."""
+        if self.asset_ids.equals(asset_ids):
+            return self.before.item
+        return np.append(np.int32(0), places(self.asset_ids, asset_ids).astype(np.int32) + 1)[self.before.item]
 
 
 class KeptEvents:
@@ -116,16 +120,13 @@ class KeptEvents:
         later = later_purchases(self._transactions, len(note["files"]), date.fromisoformat(note["cut"]), cut)
         if len(later.day) and int(later.day.min()) <= note["newest"]:
             return None  # a window that ends late may have begun before: all of them are sorted again
-        events = feather.read_table(folder / "events.arrow", memory_map=True).combine_chunks()
-        offsets = feather.read_table(folder / "offsets.arrow")["offset"].to_numpy()
+        events = feather.read_table(folder / "events.arrow", memory_map=True)
+        item, day, weight, first = (one_piece(events[name]) for name in ("item", "day", "weight", "first"))
+        counts = np.diff(one_piece(feather.read_table(folder / "offsets.arrow")["offset"]))
         return EventsBefore(
             pl.read_parquet(folder / "customers.parquet", columns=["customer_id"])["customer_id"],
             pl.read_parquet(folder / "items.parquet", columns=["asset_id"])["asset_id"],
-            np.diff(offsets),
-            (events["item"].to_numpy() - 1).astype(np.uint32),
-            events["day"].to_numpy(),
-            events["weight"].to_numpy(),
-            events["first"].to_numpy().view(np.bool_),
+            Events(counts, item, day, weight, first.view(np.bool_)),
             later,
         )
 

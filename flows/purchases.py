@@ -33,13 +33,13 @@ class Purchases:
 
     def events(self, customer_ids: pl.Series, asset_ids: pl.Series) -> Events:
         """The events as places among sorted identifiers that hold all buyers and bought."""
-        return events_of(*self.among(customer_ids, asset_ids))
+        return events_of(*self.among(customer_ids, asset_ids), len(customer_ids))
 
-    def among(self, customer_ids: pl.Series, asset_ids: pl.Series) -> tuple[Codes, Codes, Days, npt.NDArray[np.float32]]:
-        """customer, item, day and weight [E], the first two as places among sorted identifiers that hold all of theirs."""
+    def among(self, customer_ids: pl.Series, asset_ids: pl.Series) -> tuple[Codes, Days, Days, npt.NDArray[np.float32]]:
+        """customer (from 0), item (from 1), day, weight [E]: places among sorted identifiers that hold all of theirs."""
         return (
             places(self.customers, customer_ids)[self.customer],
-            places(self.assets, asset_ids)[self.asset],
+            (places(self.assets, asset_ids).astype(np.int32) + 1)[self.asset],
             self.day,
             self.weight,
         )

@@ -34,7 +34,7 @@ def trades(rows: list[tuple[int, int, float, bool, int]]) -> Trades:
 def equal(one: Pairs, other: Pairs) -> None:
     for name in NAMES:
         ours, theirs = getattr(one, name), getattr(other, name)
-        assert (ours.dtype, ours.tobytes()) == (theirs.dtype, theirs.tobytes()), name
+        assert ours.tolist() == theirs.tolist(), name
 
 
 @given(before=st.lists(ONE, max_size=12), after=st.lists(ONE, min_size=1, max_size=6))
@@ -59,7 +59,7 @@ def test_what_is_written_is_read_as_places_among_other_texts(tmp_path: Path) -> 
     moved = Pairs.read(tmp_path, pl.Series(["ann", "bob", "eve"]), pl.Series(["X", "Y", "Z"]))
     assert (moved.customer.tolist(), moved.asset.tolist()) == ([1, 2], [2, 0])
     assert (moved.net.tolist(), moved.unknown.tolist(), moved.first.tolist()) == ([1.5, -2.0], [False, True], [-400, 7])
-    with pytest.raises(ValueError, match="customers of the kept pairs are not in the table any more"):
+    with pytest.raises(ValueError, match="a customer of the kept pairs is not in the table any more"):
         Pairs.read(tmp_path, pl.Series(["bob"]), pl.Series(["X", "Z"]))
 
 

@@ -19,13 +19,13 @@ CUT = date(2024, 6, 30)
 def events(rows: list[tuple[int, int, int, float]]) -> Events:
     """Of (customer, item, day, weight)."""
     columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
-    kinds = (np.uint32, np.uint32, np.int32, np.float32)
-    return events_of(*(np.array(values, kind) for values, kind in zip(columns, kinds, strict=True)))  # type: ignore[arg-type]
+    kinds = (np.uint32, np.int32, np.int32, np.float32)
+    return events_of(*(np.array(values, kind) for values, kind in zip(columns, kinds, strict=True)), 3)  # type: ignore[arg-type]
 
 
 def test_purchases_are_ordered_by_customer_and_day_and_then_as_they_stand() -> None:
     day = (CUT - date(1970, 1, 1)).days
-    found = events([(2, 0, day, 0.5), (1, 1, day, 1.0), (1, 0, day, 2.0), (1, 2, day - 30, 3.0), (1, 0, day - 1, 4.0)])
+    found = events([(2, 1, day, 0.5), (1, 2, day, 1.0), (1, 1, day, 2.0), (1, 3, day - 30, 3.0), (1, 1, day - 1, 4.0)])
     rows = found.table().to_pylist()
     assert [(row["item"], row["day"] - day, row["weight"], row["first"]) for row in rows] == [
         (3, -30, 3.0, 1),
@@ -34,7 +34,7 @@ def test_purchases_are_ordered_by_customer_and_day_and_then_as_they_stand() -> N
         (1, 0, 2.0, 0),
         (1, 0, 0.5, 1),
     ]
-    assert found.counts(3).tolist() == [0, 4, 1]
+    assert (found.counts.tolist(), found.offsets.tolist()) == ([0, 4, 1], [0, 0, 4, 5])
     popularity = found.buyers(3, CUT, [30, 31])
     # Customers, not trades; a purchase exactly 30 days ago is outside a window of 30 days.
     assert popularity["buyers_30"].tolist() == pytest.approx([log(3), log(2), 0.0])
@@ -44,7 +44,7 @@ def test_purchases_are_ordered_by_customer_and_day_and_then_as_they_stand() -> N
 def test_nobody_bought_anything() -> None:
     found = events([])
     assert found.table().num_rows == 0
-    assert found.counts(1).tolist() == [0]
+    assert found.counts.tolist() == [0, 0, 0]
     assert found.buyers(1, CUT, [30])["buyers_30"].tolist() == [0.0]
 
 
