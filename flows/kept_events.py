@@ -65,7 +65,8 @@ class EventsBefore:
         starts = ends - counts[who]
         theirs = np.repeat(starts - np.cumsum(counts[who]) + counts[who], counts[who]) + np.arange(int(counts[who].sum()))
         old = (np.repeat(who, counts[who]).astype(np.uint32), item[theirs], self.before.day[theirs], self.before.weight[theirs])
-        anew = events_of(*(np.concatenate(both) for both in zip(old, since, strict=True)), len(customer_ids))
+        customer, redone, day, weight = (np.concatenate(both) for both in zip(old, since, strict=True))
+        anew = events_of(customer, redone, day, weight, len(customer_ids))
         bounds = np.concatenate([[0], np.cumsum(anew.counts[who])])
         pairs = (
             (item, anew.item),
