@@ -161,10 +161,9 @@ def check_table(
         raise RuntimeError(f"{contract.table}: {landed.read} rows were read, but {counts.rows} checked")
     released = released_rows(table, counts, context.releases)
     aside = split_rows(table, counts, landed.path, accepted, quarantine, released.rows, repaired=repaired is not as_landed)
+    codes = keep_codes(accepted, without(table.coded, aside.to_numpy())) if table.coded else None
     if repaired is as_landed:
-        keep_findings(table, counts, hashes, context)
-    if table.coded:
-        keep_codes(accepted, without(table.coded, aside.to_numpy()))
+        keep_findings(table, counts, hashes, context, None if len(aside) else codes)
     verdicts = tuple(rule_verdict(table, rule, counts, released, landed, context) for rule in contract.rules)
     newest = None if counts.newest is None else (context.as_of - counts.newest).days
     n_accepted, n_quarantined = row_count(accepted), row_count(quarantine)

@@ -19,11 +19,13 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import feather
 
-from data_contracts.parts import part_files
+from data_contracts.parts import link, part_files
 
 NONE: Final = np.uint32(2**32 - 1)  # the code of an absent text
 
 ONE_BATCH: Final = 2**31 - 1  # rows: a column in one piece is mapped, not copied
+
+_AT_ONCE: Final = 1 << 20
 
 Codes = npt.NDArray[np.uint32]
 
@@ -83,15 +85,22 @@ def extended(known: CodedTable, rows: pl.LazyFrame) -> CodedTable:
     for name, one in known.items():
         new = more[name].texts.filter(~more[name].texts.is_in(one.texts.implode()))
         texts = pl.concat([one.texts, new]).sort() if len(new) else one.texts
-        codes = [_moved(one, texts) if len(new) else one.codes, _moved(more[name], texts)]
-        both[name] = CodedColumn(texts, np.concatenate(codes))
+        codes = np.empty(len(one.codes) + len(more[name].codes), np.uint32)
+        _move(one, texts, codes[: len(one.codes)])
+        _move(more[name], texts, codes[len(one.codes) :])
+        both[name] = CodedColumn(texts, codes)
     return both
 
 
-def _moved(column: CodedColumn, texts: pl.Series) -> Codes:
-    """The column's codes as places among ``texts``, which hold all of its own."""
+def _move(column: CodedColumn, texts: pl.Series, to: Codes) -> None:
+    """Puts the column's codes, as places among ``texts``, which hold all of its own, into ``to``."""
+    if column.texts.equals(texts):
+        to[:] = column.codes
+        return
     place = np.append(places(column.texts, texts), NONE)
-    return place[np.minimum(column.codes, len(column.texts))]
+    for first in range(0, len(to), _AT_ONCE):  # a whole column's positions would be twice its size
+        some = slice(first, first + _AT_ONCE)
+        np.take(place, column.codes[some], mode="clip", out=to[some])
 
 
 def write_codes(folder: Path, coded: CodedTable) -> None:
@@ -117,12 +126,20 @@ def one_piece(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     return whole
 
 
-def keep_codes(table: Path, coded: CodedTable) -> None:
-    """Keeps the codes of an accepted table in the run's scratch folder."""
+def keep_codes(table: Path, coded: CodedTable) -> Path:
+    """Keeps the codes of an accepted table in the run's scratch folder, and says in which."""
     folder = _folder(table)
     folder.mkdir(parents=True, exist_ok=True)
     write_codes(folder, coded)
     (folder / "table.json").write_text(json.dumps(_stamp(table)), encoding="utf-8")
+    return folder
+
+
+def link_codes(folder: Path, into: Path, names: Sequence[str]) -> None:
+    """The same files in another folder."""
+    for name in names:
+        for file in (f"{name}.texts.arrow", f"{name}.arrow"):
+            link(folder / file, into / file)
 
 
 def codes_of(table: Path, names: Sequence[str]) -> CodedTable:

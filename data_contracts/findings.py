@@ -19,7 +19,7 @@ import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.carried import Carried
-from data_contracts.coded_table import read_codes, write_codes
+from data_contracts.coded_table import link_codes, read_codes, write_codes
 from data_contracts.contract import CheckContext, Contract
 from data_contracts.flagged import FlaggedTable, TableCounts
 from data_contracts.parts import part_files, row_count
@@ -65,10 +65,13 @@ def _read(contract: Contract, table: Path, folder: Path, note: Note, context: Ch
     )
 
 
-def keep_findings(table: FlaggedTable, counts: TableCounts, hashes: Sequence[str], context: CheckContext) -> None:
+def keep_findings(
+    table: FlaggedTable, counts: TableCounts, hashes: Sequence[str], context: CheckContext, codes: Path | None
+) -> None:
     """Keeps what was found of the table whose files have the ``hashes``, where the next night can go on from it.
 
-    It cannot where a row lies after as_of: what is wrong tonight would be right another night.
+    ``codes``: the folder in which its codes are written already; None: they are not. It cannot go on where a row lies after
+    as_of: what is wrong tonight would be right another night.
     """
     contract = table.contract
     timely = [rule.rule_id for rule in contract.rules if rule.looks_at_as_of]
@@ -79,7 +82,10 @@ def keep_findings(table: FlaggedTable, counts: TableCounts, hashes: Sequence[str
         asked = {rule_id: hits for rule_id, hits in table.hits.items() if len(hits)}
         hits = [pl.DataFrame({"rule_id": [rule_id] * len(rows), "row": rows.cast(pl.UInt64)}) for rule_id, rows in asked.items()]
         pl.concat([pl.DataFrame(schema={"rule_id": pl.String, "row": pl.UInt64}), *hits]).write_parquet(folder / _HITS)
-        write_codes(folder, table.coded)
+        if codes is None:
+            write_codes(folder, table.coded)
+        else:
+            link_codes(codes, folder, tuple(table.coded))
 
     said = {
         "as_of": str(context.as_of),

@@ -136,31 +136,29 @@ def derive_holdings(
         .agg(pl.col(c.CLOSE).sort_by(c.DATE).last().alias("_last_close"))
     )
     # A trade whose day (or window) does not end before the statement's day is not known to be in it.
-    sums = pair_sums(transactions, as_of, None if stated is None else stated.select(*_PAIR, "_stated_day"), kept)
+    statements = None if stated is None else stated.select(*_PAIR, "_stated_day")
+    sums = pair_sums(transactions, last_close, as_of, statements, kept)
     if stated is None:
         pairs = sums.with_columns(pl.lit(None, pl.Float64).alias("_stated"))
     else:
-        pairs = sums.join(stated, on=list(_PAIR), how="full", coalesce=True).sort(_PAIR)
+        both = sums.drop("_last_close").join(stated, on=list(_PAIR), how="full", coalesce=True)
+        pairs = both.join(last_close, on=c.ASSET_ID, how="left").sort(_PAIR)
     net = pl.col("_stated").fill_null(0.0) + pl.col("_net").fill_null(0.0)
     clean = pl.when(net.abs() < RESIDUE).then(0.0).otherwise(net)
     units = pl.when(~pl.col("_unknown").fill_null(False)).then(clean)
     # Only a statement with nothing traded since is itself the position; a negative sum is a hole in the records.
     says_closed = pl.col("_stated").is_not_null() & ~pl.col("_traded_since").fill_null(False) & (pl.col("_stated") <= 0)
     closed = (pl.col(c.UNITS) == 0.0).fill_null(False) | says_closed
-    return (
-        pairs.with_columns(units.alias(c.UNITS))
-        .join(last_close, on=c.ASSET_ID, how="left", maintain_order="left")
-        .select(
-            *_PAIR,
-            c.UNITS,
-            pl.when(closed).then(pl.lit("closed")).otherwise(pl.lit("held")).alias(c.STATUS),
-            pl.col(c.N_BUYS).fill_null(0),
-            pl.col(c.N_SELLS).fill_null(0),
-            c.FIRST_DATE,
-            c.LAST_DATE,
-            (pl.col(c.UNITS) * pl.col("_last_close")).alias(c.LAST_VALUE),
-            pl.when(pl.col("_stated").is_null()).then(pl.lit("derived")).otherwise(pl.lit("delivered")).alias(c.SOURCE),
-        )
+    return pairs.with_columns(units.alias(c.UNITS)).select(
+        *_PAIR,
+        c.UNITS,
+        pl.when(closed).then(pl.lit("closed")).otherwise(pl.lit("held")).alias(c.STATUS),
+        pl.col(c.N_BUYS).fill_null(0),
+        pl.col(c.N_SELLS).fill_null(0),
+        c.FIRST_DATE,
+        c.LAST_DATE,
+        (pl.col(c.UNITS) * pl.col("_last_close")).alias(c.LAST_VALUE),
+        pl.when(pl.col("_stated").is_null()).then(pl.lit("derived")).otherwise(pl.lit("delivered")).alias(c.SOURCE),
     )
 
 

@@ -34,12 +34,16 @@ SCHEMA: Final[dict[str, pl.DataType]] = {
     c.N_SELLS: pl.Int32(),
     c.FIRST_DATE: pl.Date(),
     c.LAST_DATE: pl.Date(),
+    "_last_close": pl.Float64(),
 }
 
 
-def pair_sums(transactions: Path, until: date, stated: pl.LazyFrame | None, kept: Path | None = None) -> pl.LazyFrame:
+def pair_sums(
+    transactions: Path, last_close: pl.LazyFrame, until: date, stated: pl.LazyFrame | None, kept: Path | None = None
+) -> pl.LazyFrame:
     """One row per pair in the accepted ``transactions`` dated up to ``until``, in the order of customer and asset; see SCHEMA.
 
+    ``last_close``: asset_id, _last_close (EUR), which is told of each pair's asset, null where there is none.
     ``stated``: customer_id, asset_id, _stated_day. A trade counts after that day only: ``_net`` is the sum of the units
     (shares, buys positive) of such trades, in the order of the table; ``_unknown`` says that one of them has none.
     ``kept``: the folder in which the pairs are kept for the next night; nothing is where there are statements.
@@ -49,7 +53,7 @@ def pair_sums(transactions: Path, until: date, stated: pl.LazyFrame | None, kept
         with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
         left = n_rows
-        for frame in _parts(transactions, until, stated, kept):
+        for frame in _parts(transactions, last_close, until, stated, kept):
             part = frame if predicate is None else frame.filter(predicate)
             part = part if with_columns is None else part.select(with_columns)
             if left is not None:
@@ -62,7 +66,9 @@ def pair_sums(transactions: Path, until: date, stated: pl.LazyFrame | None, kept
     return register_io_source(io_source=parts, schema=SCHEMA, is_pure=True)
 
 
-def _parts(transactions: Path, until: date, stated: pl.LazyFrame | None, kept: Path | None) -> Iterator[pl.DataFrame]:
+def _parts(
+    transactions: Path, last_close: pl.LazyFrame, until: date, stated: pl.LazyFrame | None, kept: Path | None
+) -> Iterator[pl.DataFrame]:
     coded = codes_of(transactions, (c.CUSTOMER_ID, c.ASSET_ID))
     customers, assets = coded[c.CUSTOMER_ID].texts, coded[c.ASSET_ID].texts
     codes = coded[c.CUSTOMER_ID].codes, coded[c.ASSET_ID].codes
@@ -71,6 +77,8 @@ def _parts(transactions: Path, until: date, stated: pl.LazyFrame | None, kept: P
     else:
         days = None if stated is None else _StatedDays(stated, customers, assets)
         pairs = summed(_trades(part_files(transactions), until, codes, last_days=stated is not None), days)
+    closes = assets.alias(c.ASSET_ID).to_frame().lazy().join(last_close, on=c.ASSET_ID, how="left", maintain_order="left")
+    close = closes.collect()["_last_close"]  # of each asset
     for first in range(0, len(pairs), PAIRS_AT_ONCE):
         some = slice(first, first + PAIRS_AT_ONCE)
         n_pairs = len(pairs.customer[some])
@@ -85,6 +93,7 @@ def _parts(transactions: Path, until: date, stated: pl.LazyFrame | None, kept: P
                 c.N_SELLS: pairs.sells[some].astype(np.int32),
                 c.FIRST_DATE: pl.Series(pairs.first[some].astype(np.int32)).cast(pl.Date),
                 c.LAST_DATE: pl.Series(pairs.last[some].astype(np.int32)).cast(pl.Date),
+                "_last_close": close.gather(pairs.asset[some]),
             }
         )
 

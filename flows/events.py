@@ -40,14 +40,15 @@ class Events:
 
     def buyers(self, items: int, cut: date, days: Sequence[int]) -> dict[str, npt.NDArray[np.float64]]:
         """``buyers_N`` [N items]: log(1 + customers who bought the item in the N days up to the cut), for each N."""
-        return {f"buyers_{window}": np.log1p(self._buyers(items, cut - timedelta(days=window))) for window in days}
-
-    def _buyers(self, items: int, after: date) -> npt.NDArray[np.int64]:
-        """[N items] how many customers bought each after that day."""
-        late = np.flatnonzero(self.day > days_since_epoch(after))
-        customer, item = np.searchsorted(self.offsets, late, "right") - 1, self.item[late] - 1
-        order, starts = order_and_groups(customer, item)
-        return np.bincount(item[order[starts]], minlength=items)
+        after = {window: days_since_epoch(cut - timedelta(days=window)) for window in days}
+        late = np.flatnonzero(self.day > min(after.values(), default=days_since_epoch(cut)))
+        customer, item, day = np.searchsorted(self.offsets, late, "right") - 1, self.item[late] - 1, self.day[late]
+        found = {}
+        for window in days:
+            inside = day > after[window]
+            order, starts = order_and_groups(customer[inside], item[inside])
+            found[f"buyers_{window}"] = np.log1p(np.bincount(item[inside][order[starts]], minlength=items))
+        return found
 
 
 def events_of(

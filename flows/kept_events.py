@@ -51,8 +51,9 @@ class EventsBefore:
     @property
     def assets(self) -> pl.Series:
         """asset_id of everything bought, then or since; some occur twice."""
-        present = np.flatnonzero(np.bincount(self.before.item, minlength=len(self.asset_ids) + 1)) - 1
-        return pl.concat([self.asset_ids.gather(present), self.later.assets])
+        present = np.zeros(len(self.asset_ids) + 1, np.bool_)
+        present[self.before.item] = True
+        return pl.concat([self.asset_ids.filter(pl.Series(present[1:])), self.later.assets])
 
     def events(self, customer_ids: pl.Series, asset_ids: pl.Series) -> Events:
         """What ``events_of`` all purchases are, as places among sorted identifiers that hold all buyers and bought."""

@@ -7,6 +7,7 @@ Nothing is repaired here. A field whose text is not of its column's type becomes
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -127,11 +128,13 @@ def land(
     places = [path / Path(part.file.name).name if len(parts) > 1 else path for part in parts]
     withhold = future_rows == "withhold" and contract.date_column is not None
     not_after = as_of if withhold else None
-    fresh = [
-        (part, place)
-        for part, place in zip(parts, places, strict=True)
-        if partitions is None or not partitions.take(contract, part.file, place, not_after)
-    ]
+    with ThreadPoolExecutor(2) as pool:  # what is kept is hashed, which lets other threads run
+
+        def take(part: Part, place: Path) -> bool:
+            return partitions is not None and partitions.take(contract, part.file, place, not_after)
+
+        taken = list(pool.map(take, parts, places))
+    fresh = [(part, place) for part, place, known in zip(parts, places, taken, strict=True) if not known]
     with readable(f"{contract.table}: {_names(parts)}", remedy=_REMEDY):
         columns = _seen(parts)
         typed = [_typed(contract, part, time_zone) for part, _ in fresh]

@@ -12,6 +12,7 @@ Left-out columns: ``record_kind`` follows from the amounts (value and units pres
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -147,7 +148,8 @@ def _parts(contract: Contract, source: Path, name: str, needed: bool, into: Path
                 f"{contract.table}: {path.name}/{printable(file.name)} is no plain .parquet file",
                 remedy="leave only the table's Parquet files, named NAME.parquet, in that folder; move everything else out of it",
             )
-    return [read_part(contract, file, f"{path.name}/{file.name}", into) for file in files]
+    with ThreadPoolExecutor(2) as pool:  # mostly hashing, which lets other threads run; the first file at fault is named
+        return list(pool.map(lambda file: read_part(contract, file, f"{path.name}/{file.name}", into), files))
 
 
 def read_part(contract: Contract, path: Path, name: str, into: Path) -> Part:
