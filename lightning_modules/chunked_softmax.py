@@ -76,33 +76,36 @@ class _Chunked(torch.autograd.Function):
         grad_bias = torch.zeros(len(table), dtype=fine, device=table.device) if needed and bias is not None else None
         scores = torch.empty(min(size, rows), len(table), dtype=dtype, device=hidden.device)
         shares = torch.empty_like(scores)
-        total = torch.zeros((), dtype=fine, device=hidden.device)
+        begins = torch.arange(len(scores), device=hidden.device) * len(table)  # cell of the first column of each row
+        weighted = (hidden * coefficient[:, None]).to(dtype)  # [T, D]
+        likelihood = torch.empty(rows, dtype=dtype, device=hidden.device)  # of each target
         for part in _chunks(rows, size):
-            chunk, column = hidden[part], targets[part, None]
+            chunk = hidden[part]
             logits, share = scores[: len(chunk)], shares[: len(chunk)]
             if bias is None:
                 torch.mm(chunk, cast.T, out=logits)  # [R, D] x [D, N] -> [R, N]
             else:
                 torch.addmm(bias.to(dtype), chunk, cast.T, out=logits)
             if excluded is not None and owner is not None:
+                column = targets[part, None]
                 own = logits.gather(1, column)
                 logits.masked_fill_(excluded.index_select(0, owner[part]), -torch.inf).scatter_(1, column, own)
             torch.softmax(logits, 1, out=share)
             flat = share.view(-1)
-            cell = column[:, 0] + torch.arange(len(chunk), device=chunk.device) * len(table)
-            chosen = flat.index_select(0, cell)  # [R]
-            lost = -chosen.to(fine).clamp_min(torch.finfo(fine).tiny).log()
-            # where, not only *: a row of weight 0 must not bring its NaN along.
-            total += torch.where(weights[part] > 0, lost * coefficient[part], 0.0).sum()
+            cell = targets[part] + begins[: len(chunk)]
+            chosen = torch.index_select(flat, 0, cell, out=likelihood[part])  # [R]
             if grad_hidden is None or grad_table is None:
                 continue
             flat.index_copy_(0, cell, chosen - 1)  # not scatter_add_, which in bfloat16 copies the whole chunk
-            factor = coefficient[part, None]
-            weighted = (chunk * factor).to(dtype)
-            torch.mul(torch.mm(share, cast), factor, out=grad_hidden[part])
-            grad_table += torch.mm(share.T, weighted)
+            torch.mm(share, cast, out=grad_hidden[part])
+            grad_table += torch.mm(share.T, weighted[part])
             if grad_bias is not None:
-                grad_bias += torch.mv(share.T, factor[:, 0].to(dtype))
+                grad_bias += torch.mv(share.T, coefficient[part].to(dtype))
+        if grad_hidden is not None:
+            torch.mul(grad_hidden, coefficient[:, None], out=grad_hidden)
+        lost = -likelihood.to(fine).clamp_min(torch.finfo(fine).tiny).log()
+        # where, not only *: a row of weight 0 must not bring its NaN along.
+        total = torch.where(weights > 0, lost * coefficient, 0.0).sum()
         ctx.save_for_backward(grad_hidden, grad_table, grad_bias)
         ctx.types = table.dtype, None if bias is None else bias.dtype
         return total

@@ -62,14 +62,14 @@ class Packing:
     def mixed_rows(self) -> Tensor:
         """[3 * M] int64: where the query of each cell, then the key, then the value stand in rows [T * 3 * H, d] that hold
         queries, keys and values of all heads side by side."""
-        row, head = self.rows // self.heads, self.rows % self.heads
-        return torch.cat([(row * 3 + part) * self.heads + head for part in range(3)])
+        query = self.rows + torch.div(self.rows, self.heads, rounding_mode="floor") * (2 * self.heads)
+        return torch.cat([query, query + self.heads, query + 2 * self.heads])
 
     @cached_property
     def mixed_cells(self) -> Tensor:
         """[T * 3 * H] int64, the way back: the cell of each such row, where queries, keys and values have M + 1 each."""
-        part = torch.arange(3, device=self.cells.device)[:, None]
-        return (self.cells.view(-1, 1, self.heads) + part * (len(self.rows) + 1)).flatten()
+        cells, every = self.cells.view(-1, self.heads), len(self.rows) + 1
+        return torch.stack([cells, cells + every, cells + 2 * every], 1).flatten()
 
     @property
     def real(self) -> int:
