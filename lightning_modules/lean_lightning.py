@@ -60,9 +60,15 @@ def _put_off_metrics() -> None:
     sys.modules[METRICS] = package
 
 
+def _of_compiler(name: str) -> Any:
+    """What the compiler has of that name; None while it is not loaded."""
+    loaded = sys.modules.get(COMPILER)
+    return None if isinstance(loaded, _StandIn) else getattr(loaded, name, None)
+
+
 class _IfLoaded(type):
     def __instancecheck__(cls, instance: object) -> bool:
-        compiled = getattr(sys.modules.get(COMPILER), COMPILED, None)
+        compiled = _of_compiler(COMPILED)
         return compiled is not None and isinstance(instance, compiled)
 
 
@@ -75,7 +81,7 @@ def _disable(function: Callable[..., Any], recursive: bool = True, **named: Any)
 
     @wraps(function)
     def plain(*given: Any, **also: Any) -> Any:
-        disable = getattr(sys.modules.get(COMPILER), "disable", None)
+        disable = _of_compiler("disable")
         return (function if disable is None else disable(function, recursive, **named))(*given, **also)
 
     return plain

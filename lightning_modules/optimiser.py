@@ -1,7 +1,7 @@
 """torch's fused Adam, without loading torch's compiler at the first step.
 
 ``torch.optim.Optimizer`` marks some of its methods as not to be compiled, and the mark imports ``torch._dynamo`` when such a
-method first runs: 1,000 modules, 74 MiB, for nothing where nobody compiles (torch 2.13). The methods below are torch's own,
+method first runs: 800 modules, 71 MiB, for nothing where nobody compiles (torch 2.13). The methods below are torch's own,
 without the mark; what they compute is the same to the bit.
 """
 

@@ -168,7 +168,7 @@ def quiet_and_repeatable(settings: TrainSettings) -> Iterator[None]:
             torch.manual_seed(settings.seed)
             # A help for finding reads of memory that nobody wrote; it writes every buffer once more than needed.
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-            # Half a million imported objects are no garbage: looking through them takes as long as some steps.
+            # Some hundred thousand imported objects are no garbage: looking through them takes as long as some steps.
             if freeze:
                 gc.freeze()
             yield
