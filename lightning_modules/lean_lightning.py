@@ -5,7 +5,7 @@
   :mod:`lightning_modules.evaluation`. So its body is put off until something else of it is asked for; every name of it
   still works, and its submodules are its own.
 - Lightning asks torch's compiler for one class, to know a compiled module when it meets one, and to leave one function
-  alone. The compiler brings sympy and 1,000 modules along: 74 MiB more. A process that never loads it compiles nothing, so
+  alone. The compiler brings sympy and 800 modules along: 71 MiB more. A process that never loads it compiles nothing, so
   while Lightning is imported a stand-in answers for it; afterwards ``torch._dynamo`` is whatever its own import makes of it.
   (:class:`lightning_modules.optimiser.Adam` keeps it out of the training itself.)
 
