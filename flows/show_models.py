@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.register import register
 from flows.run_store import RunStore
 
 HEADINGS = {
@@ -31,6 +30,8 @@ def models(
     home: Annotated[Path, typer.Option(envvar="NIGHTFOLIO_HOME", help="Where runs are found.")] = Path("nightfolio_home"),
 ) -> None:
     """List every model of the home with its lineage, newest run first: what it learned from, what became of it, who approved."""
+    from flows.register import register
+
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     rows = register(RunStore(home, write=False))
     if rows.is_empty():
