@@ -106,6 +106,8 @@ def _move(column: CodedColumn, texts: pl.Series, to: Codes) -> None:
 def write_codes(folder: Path, coded: CodedTable) -> None:
     """Writes the codes as Arrow files in ``folder``."""
     for name, column in coded.items():
+        for file in (f"{name}.texts.arrow", f"{name}.arrow"):
+            (folder / file).unlink(missing_ok=True)  # another folder may hold it by a link
         feather.write_feather(pa.table({"text": column.texts.to_arrow()}), folder / f"{name}.texts.arrow", "uncompressed")
         feather.write_feather(pa.table({"code": column.codes}), folder / f"{name}.arrow", "uncompressed", chunksize=ONE_BATCH)
 

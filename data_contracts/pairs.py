@@ -114,8 +114,10 @@ class Pairs:
     def _find(self, more: Pairs) -> tuple[npt.NDArray[np.int64], Bools]:
         """[M] where each pair of ``more`` stands or belongs, and whether it is there. Only its customers' pairs are looked at."""
         who, mine = np.unique(more.customer, return_inverse=True)
-        first = np.searchsorted(self.customer, who.astype(self.customer.dtype), "left")
-        behind = np.searchsorted(self.customer, who.astype(self.customer.dtype), "right")
+        # The kept ones are as narrow as they allow, and a customer of today may lie beyond.
+        wide = np.promote_types(self.customer.dtype, np.min_scalar_type(int(who.max(initial=0))))
+        customer, who = self.customer.astype(wide, copy=False), who.astype(wide)
+        first, behind = np.searchsorted(customer, who, "left"), np.searchsorted(customer, who, "right")
         counts = behind - first
         skipped = np.cumsum(counts) - counts  # pairs near, of customers before
         near = np.arange(int(counts.sum())) + np.repeat(first - skipped, counts)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
+import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ Note = Mapping[str, Any]
 T = TypeVar("T")
 
 _NOTE: Final = "note.json"
+_LEFT_BEHIND: Final = 86_400.0  # seconds after which nobody is writing any more
 _DAMAGE: Final = (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError, pa.ArrowException)
 
 
@@ -82,15 +84,16 @@ class Shelf:
         if kept is not None and enough(kept):
             return
         shutil.rmtree(folder, ignore_errors=True)  # damaged, or of no use
-        partial = folder.with_name(f".{folder.name}.{os.getpid()}")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        write(partial)
-        note = {"key": self._whole_key, "files": list(files), **said, "sha256": hashes_in(partial)}
-        (partial / _NOTE).write_text(json.dumps({"note": note, "sha256": _seal(note)}) + "\n", encoding="utf-8")
-        with contextlib.suppress(OSError):  # another night kept the same
-            partial.replace(folder)
-        shutil.rmtree(partial, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=self.folder))
+        try:
+            write(partial)
+            note = {"key": self._whole_key, "files": list(files), **said, "sha256": hashes_in(partial)}
+            (partial / _NOTE).write_text(json.dumps({"note": note, "sha256": _seal(note)}) + "\n", encoding="utf-8")
+            with contextlib.suppress(OSError):  # another night kept the same
+                partial.replace(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
         self._sweep(folder, files)
 
     @property
@@ -100,6 +103,11 @@ class Shelf:
     def _sweep(self, kept: Path, files: Sequence[str]) -> None:
         """Removes what the ``kept`` continues, and what no night has used for long."""
         for folder in self.folder.glob("*-*"):
+            if folder.name.startswith("."):  # what a night that was killed left behind
+                with contextlib.suppress(FileNotFoundError):
+                    if folder.stat().st_mtime < time.time() - _LEFT_BEHIND:
+                        shutil.rmtree(folder, ignore_errors=True)
+                continue
             note = _read_note(folder)
             ours = folder.name.startswith(f"{self.name}-") and note is not None and note["key"] == self._whole_key
             behind = ours and note is not None and note["files"] == list(files[: len(note["files"])])

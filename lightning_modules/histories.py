@@ -312,6 +312,7 @@ def _features(values: Floats, rows: int, names: list[str] | tuple[str, ...], wha
 
 
 def _write_arrow(path: Path, table: pa.Table) -> None:
+    path.unlink(missing_ok=True)  # what is kept for the next night may be a link to it
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         # One record batch, so that every column is one contiguous buffer.
         writer.write_table(table.combine_chunks(), max_chunksize=max(table.num_rows, 1))

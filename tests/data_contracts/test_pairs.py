@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -61,6 +63,29 @@ def test_what_is_written_is_read_as_places_among_other_texts(tmp_path: Path) -> 
     assert (moved.net.tolist(), moved.unknown.tolist(), moved.first.tolist()) == ([1.5, -2.0], [False, True], [-400, 7])
     with pytest.raises(ValueError, match="a customer of the kept pairs is not in the table any more"):
         Pairs.read(tmp_path, pl.Series(["bob"]), pl.Series(["X", "Z"]))
+
+
+@pytest.mark.parametrize("known", [256, 65_536])
+def test_a_customer_beyond_those_who_traded_is_no_other_one(known: int, tmp_path: Path) -> None:
+    """Places are kept in as few bytes as they need: 255 fits into one, 256 does not and must not come round to 0."""
+    before = summed(trades([(number, 0, 1.0, True, 1) for number in range(known)]))
+    customers = pl.Series([f"c{number:05}" for number in range(known + 1)])  # the last one's row was set aside
+    before.write(tmp_path, customers, pl.Series(["X"]))
+    after = [(known, 0, 5.0, True, 2)]
+    grown = Pairs.read(tmp_path, customers, pl.Series(["X"])).with_more(trades(after))
+    equal(grown, summed(trades([*((number, 0, 1.0, True, 1) for number in range(known)), *after])))
+
+
+def test_what_a_killed_night_left_is_removed(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    left = tmp_path / "kept" / "carried" / ".pairs-0.abc"
+    left.mkdir(parents=True)
+    fresh = left.with_name(".pairs-1.abc")
+    fresh.mkdir()
+    os.utime(left, (time.time() - 90_000,) * 2)
+    nights.add(DAY, "bcd", "BC")
+    nights.holdings(DAY)
+    assert (left.exists(), fresh.exists()) == (False, True)
 
 
 DAY = date(2021, 6, 28)
