@@ -70,6 +70,9 @@ def far_trans(
     oracle: Annotated[
         bool, typer.Option(help="Also what knowing the test window would be worth: references, no contestants.")
     ] = False,
+    told_others: Annotated[
+        bool, typer.Option(help="Also the best model told what all others buy in the window: five more fits a split.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Where results and the front's picture go.")] = Path(
         "nightfolio_home/bench/far_trans"
     ),
@@ -85,7 +88,9 @@ def far_trans(
     which = "validation" if validation else "evaluation"
     benchmark = FarTransBenchmark(data, source)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    walk = walking.walk_forward(benchmark, which, kinds, threads=threads, seed=seed, told=console.print, oracle=oracle)
+    walk = walking.walk_forward(
+        benchmark, which, kinds, threads=threads, seed=seed, told=console.print, oracle=oracle, told_others=told_others
+    )
     folder = walking.write_results(walk, out / which, {"models": list(kinds), "set": which, "threads": threads, "seed": seed})
     console.print()
     print_walk(console, benchmark, walk, which, seed)

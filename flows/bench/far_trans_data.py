@@ -110,7 +110,7 @@ class FarTransBenchmark:
         pairs = self.tables["training_interactions"].filter((pl.col("set") == which) & (pl.col("first_split") <= number))
         learnt = self._learnt_days(which)
         dated = pairs.join(learnt, on="first_split", how="left")
-        dated = dated.join(self._first_purchases, on=["customerID", "ISIN"], how="left")
+        dated = dated.join(self.first_purchases, on=["customerID", "ISIN"], how="left")
         known = pl.when(pl.col("bought") < time_point).then(pl.col("bought"))
         return dated.select("customerID", "ISIN", day=pl.coalesce(known, "learnt")).sort("customerID", "day", "ISIN")
 
@@ -139,11 +139,11 @@ class FarTransBenchmark:
 
     @cached_property
     def _first_day(self) -> dt.date:
-        first = self._first_purchases["bought"].min()
+        first = self.first_purchases["bought"].min()
         return first if isinstance(first, dt.date) else dt.date(2018, 1, 2)
 
     @cached_property
-    def _first_purchases(self) -> pl.DataFrame:
+    def first_purchases(self) -> pl.DataFrame:
         """customerID, ISIN, bought: a pair's earliest dated purchase; empty without FAR-Trans itself."""
         if self.source is None:
             return pl.DataFrame(schema={"customerID": pl.String, "ISIN": pl.String, "bought": pl.Date})

@@ -13,6 +13,7 @@ from flows.bench.far_trans import BEST, CHOSEN_DIAL, DIALS, Walk, dialled
 from flows.bench.far_trans_data import NEAR, FarTransBenchmark
 from flows.bench.far_trans_foresight import earned_at
 from flows.bench.far_trans_lists import paired_difference, per_split
+from flows.bench.far_trans_oracle import ORACLES
 from reports.profit_front import write_profit_front
 
 GIVEN_UP = 0.08
@@ -45,6 +46,7 @@ def print_walk(console: Console, benchmark: FarTransBenchmark, walk: Walk, which
         console.print(f"No returns are published for these: they are taken from closes within {NEAR} days of a split's two ends.")
     _print_models(console, walk, benchmark.published.filter(pl.col("split").is_in(splits.to_list())), which)
     _print_pairs(console, walk, seed)
+    _print_oracles(console, walk)
     if BEST in walk.seconds["model"].to_list():
         published = benchmark.published.filter(pl.col("split").is_in(splits.to_list())) if which == "evaluation" else None
         _print_front(console, walk, which)
@@ -92,6 +94,17 @@ def _print_pairs(console: Console, walk: Walk, seed: int) -> None:
         if other != BEST:
             mean, low, high = paired_difference(walk.rows, BEST, other, seed)
             console.print(f"  {BEST} - {other:<20} {mean:+.4f} [{low:+.4f}, {high:+.4f}]")
+
+
+def _print_oracles(console: Console, walk: Walk) -> None:
+    means = _means(walk)
+    ahead = means.filter(pl.col("model").is_in(ORACLES))
+    if ahead.height == 0:
+        return
+    ours = means.filter(pl.col("model") == BEST)["ndcg"][0]
+    console.print("\nreferences that look into the test window, no contestants:")
+    for row in ahead.sort("ndcg").iter_rows(named=True):
+        console.print(f"  {row['model']:<42} nDCG@10 {row['ndcg']:.4f}  {row['ndcg'] / ours:.3f} times {BEST}")
 
 
 def _print_front(console: Console, walk: Walk, which: str) -> None:
