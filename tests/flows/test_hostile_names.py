@@ -24,6 +24,7 @@ SETTINGS = {
     "train.epochs": 1,
     "evaluate.horizon_days": 120,
     "gate.popularity": "warn",
+    "audit.ablations": ["uniform_attention"],
 }
 
 
