@@ -8,6 +8,7 @@ READY := $(VENV)/.ready
 nightly: $(READY)
 	$(BIN)/nightfolio nightly
 
+# Two files at a time, in the order that tests/conftest.py gives them.
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
