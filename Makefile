@@ -8,11 +8,10 @@ READY := $(VENV)/.ready
 nightly: $(READY)
 	$(BIN)/nightfolio nightly
 
-# Two files at a time, in the order that tests/conftest.py gives them.
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest
 
 setup: $(READY)
 

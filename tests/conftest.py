@@ -5,14 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import hypothesis
 import pytest
-
-# The same examples every time, however long they take: what a commit is refused for lies in it, not in the draw or the load.
-hypothesis.settings.register_profile(
-    "house", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("house")
 
 # Real data lies beside the checkout; NIGHTFOLIO_TEST_DATA names another place.
 SHARED = Path(os.environ.get("NIGHTFOLIO_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
@@ -24,11 +17,6 @@ def real_data(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data set {name!r} is absent: set NIGHTFOLIO_TEST_DATA to the folder that holds it")
     return folder
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First the test that mostly waits for a minute to begin: `make test` runs two files at a time, and the other one goes on."""
-    items.sort(key=lambda item: item.path.stem != "test_schedule")
 
 
 @pytest.fixture(scope="session")

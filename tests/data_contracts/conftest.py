@@ -40,27 +40,21 @@ GB0002634946,2021-06-29,5.25
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A folder with the sound source; tests spoil one file of it."""
-    return write_sound(tmp_path / "source")
-
-
-def write_sound(folder: Path) -> Path:
+    folder = tmp_path / "source"
     folder.mkdir()
     for name, content in SOUND.items():
         (folder / name).write_text(content, encoding="utf-8")
     return folder
 
 
-CONTEXT = CheckContext(
-    as_of=AS_OF,
-    references={},
-    previous_rows={},
-    freshness_days=7,
-    volume_change_limit=0.5,
-    price_jump_limit=0.5,
-    quarantine_limits={},
-)
-
-
 @pytest.fixture
 def context() -> CheckContext:
-    return CONTEXT
+    return CheckContext(
+        as_of=AS_OF,
+        references={},
+        previous_rows={},
+        freshness_days=7,
+        volume_change_limit=0.5,
+        price_jump_limit=0.5,
+        quarantine_limits={},
+    )

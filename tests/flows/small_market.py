@@ -22,8 +22,6 @@ from flows.recommend import recommend
 AS_OF = date(2024, 6, 28)
 EARLY = date(2020, 1, 2)
 Row = Mapping[str, Any]
-# For nights that have nothing to prove of the model's parts: the audit of its attention is the greater half of a small one.
-NO_AUDIT: Mapping[str, Any] = {"audit.ablations": [], "audit.consistency_sample": 0}
 
 
 def write_table(path: Path, contract: Contract, rows: Sequence[Row], **defaults: object) -> None:

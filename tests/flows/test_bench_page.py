@@ -31,11 +31,7 @@ def axe() -> Path:
 
 
 def test_the_index_opens_within_two_seconds_and_fits_a_laptop(browser: str, tmp_path: Path) -> None:
-    page = write_evidence(tmp_path, evidence())
-    for _ in range(5):  # a machine busy with other work is slower than the page, but hardly five times in a row
-        seen = open_page(page, browser, width=1366)
-        if seen.milliseconds < 2000:
-            break
+    seen = open_page(write_evidence(tmp_path, evidence()), browser, width=1366)
     assert seen.milliseconds < 2000
     assert seen.overflow <= 0
     assert seen.elements > 500

@@ -24,7 +24,6 @@ SETTINGS = {
     "train.epochs": 1,
     "evaluate.horizon_days": 120,
     "gate.popularity": "warn",
-    "audit.ablations": ["uniform_attention"],
 }
 
 

@@ -25,7 +25,6 @@ from flows.recommend import recommend
 from flows.recorded_rules import recorded_rules
 from flows.run_store import RunStore
 from lightning_modules.settings import ModelKind
-from tests.flows.small_market import NO_AUDIT
 
 AS_OF = date(2024, 6, 28)
 
@@ -281,7 +280,6 @@ SMALL = {
     "train.epochs": 1,
     "evaluate.horizon_days": 120,
     "gate.popularity": "warn",
-    **NO_AUDIT,
 }
 
 

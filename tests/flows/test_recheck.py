@@ -332,7 +332,7 @@ def limits(draw: st.DrawFn) -> dict[str, Any]:
     return {f"suitability.rules.{name}": value for name, value in named.items()} | {"recommend.k": draw(st.integers(1, 6))}
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(market=markets(), rules=limits())
 def test_what_is_ranked_never_breaks_a_rule_asked_again(market: dict[str, Any], rules: dict[str, Any], tmp_path: Path) -> None:
     run = tmp_path / "2024-06-28-01"
