@@ -20,6 +20,7 @@ import pyarrow as pa
 from pyarrow import feather
 
 from data_contracts.parts import link, part_files
+from data_contracts.storage import stamp
 
 NONE: Final = np.uint32(2**32 - 1)  # the code of an absent text
 
@@ -106,20 +107,26 @@ def _move(column: CodedColumn, texts: pl.Series, to: Codes) -> None:
 def write_codes(folder: Path, coded: CodedTable) -> None:
     """Writes the codes as Arrow files in ``folder``."""
     for name, column in coded.items():
-        for file in (f"{name}.texts.arrow", f"{name}.arrow"):
-            (folder / file).unlink(missing_ok=True)  # another folder may hold it by a link
-        feather.write_feather(pa.table({"text": column.texts.to_arrow()}), folder / f"{name}.texts.arrow", "uncompressed")
-        feather.write_feather(pa.table({"code": column.codes}), folder / f"{name}.arrow", "uncompressed", chunksize=ONE_BATCH)
+        texts, codes = (folder / file for file in _files(name))
+        for file in (texts, codes):
+            file.unlink(missing_ok=True)  # another folder may hold it by a link
+        feather.write_feather(pa.table({"text": column.texts.to_arrow()}), texts, "uncompressed")
+        feather.write_feather(pa.table({"code": column.codes}), codes, "uncompressed", chunksize=ONE_BATCH)
 
 
 def read_codes(folder: Path, names: Sequence[str]) -> CodedTable:
     """What ``write_codes`` wrote; the codes are mapped, not read."""
     coded = {}
     for name in names:
-        texts = pl.Series(name, feather.read_table(folder / f"{name}.texts.arrow")["text"])
-        codes = feather.read_table(folder / f"{name}.arrow", memory_map=True)["code"]
-        coded[name] = CodedColumn(texts, one_piece(codes))
+        texts, codes = (folder / file for file in _files(name))
+        mapped = feather.read_table(codes, memory_map=True)["code"]
+        coded[name] = CodedColumn(pl.Series(name, feather.read_table(texts)["text"]), one_piece(mapped))
     return coded
+
+
+def _files(name: str) -> tuple[str, str]:
+    """The files of a column: its texts, its codes."""
+    return f"{name}.texts.arrow", f"{name}.arrow"
 
 
 def one_piece(column: pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -140,7 +147,7 @@ def keep_codes(table: Path, coded: CodedTable) -> Path:
 def link_codes(folder: Path, into: Path, names: Sequence[str]) -> None:
     """The same files in another folder."""
     for name in names:
-        for file in (f"{name}.texts.arrow", f"{name}.arrow"):
+        for file in _files(name):
             link(folder / file, into / file)
 
 
@@ -159,4 +166,4 @@ def _folder(table: Path) -> Path:
 
 def _stamp(table: Path) -> list[list[Any]]:
     """What tells the table's files from any others that may lie there later."""
-    return [[part.name, part.stat().st_ino, part.stat().st_size, part.stat().st_mtime_ns] for part in part_files(table)]
+    return [[part.name, *stamp(part.stat())] for part in part_files(table)]

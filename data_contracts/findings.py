@@ -23,26 +23,22 @@ from data_contracts.coded_table import link_codes, read_codes, write_codes
 from data_contracts.contract import CheckContext, Contract
 from data_contracts.flagged import FlaggedTable, TableCounts
 from data_contracts.parts import part_files, row_count
-from data_contracts.shelf import Note, Shelf
-from data_contracts.storage import known_sha256
+from data_contracts.shelf import Note, Shelf, part_hashes
 
 _HITS: Final = "hits.parquet"
 
 
 def hashes_of(table: Path, context: CheckContext) -> list[str]:
     """The hashes of the files of a landed table whose findings are kept; none where they are not: no folder, or one file."""
-    return [known_sha256(part) for part in part_files(table)] if context.kept is not None and table.is_dir() else []
+    return part_hashes(table) if context.kept is not None and table.is_dir() else []
 
 
 def carried_of(contract: Contract, table: Path, hashes: Sequence[str], context: CheckContext) -> Carried | None:
     """The findings of the longest beginning of the landed ``table`` that is kept; None: there is none."""
     if context.kept is None or not hashes:
         return None
-    return _shelf(contract, context, context.kept).take(
-        hashes,
-        fits=lambda note: bool(note["as_of"] <= str(context.as_of)),
-        read=lambda folder, note: _read(contract, table, folder, note, context),
-    )
+    shelf = _shelf(contract, context, context.kept)
+    return shelf.take(hashes, lambda folder, note: _read(contract, table, folder, note, context))
 
 
 def _read(contract: Contract, table: Path, folder: Path, note: Note, context: CheckContext) -> Carried:
@@ -88,27 +84,25 @@ def keep_findings(
             link_codes(codes, folder, tuple(table.coded))
 
     said = {
-        "as_of": str(context.as_of),
         "rows": counts.rows,
         "failed": counts.failed,
         "among": counts.among,
         "newest": None if counts.newest is None else str(counts.newest),
         "references": {name: _said_by(name, context) for name in contract.carry_needs},
     }
-    # Those of a later night are of no use to an earlier one.
-    _shelf(contract, context, context.kept).keep(hashes, said, write, enough=lambda note: bool(note["as_of"] <= said["as_of"]))
+    _shelf(contract, context, context.kept).keep(hashes, said, write)
 
 
 def _shelf(contract: Contract, context: CheckContext, kept: Path) -> Shelf:
     """Findings depend, besides the rows, on the contract and its thresholds."""
     thresholds = [context.price_jump_limit, context.trade_price_tolerance, context.amount_tolerance]
-    return Shelf(kept / "carried", contract.table, (contract.sha256, str(thresholds)))
+    return Shelf(kept, contract.table, context.as_of, (contract.sha256, str(thresholds)))
 
 
 def _said_by(name: str, context: CheckContext) -> list[str]:
     """The hashes of an accepted table's files."""
     path = context.references.get(name)
-    return [] if path is None else [known_sha256(part) for part in part_files(path)]
+    return [] if path is None else part_hashes(path)
 
 
 def _same(before: Mapping[str, list[str]], context: CheckContext, newest: date | None) -> frozenset[str]:

@@ -19,8 +19,7 @@ from data_contracts import columns as c
 from data_contracts.coded_table import Codes, codes_of, places
 from data_contracts.pairs import Pairs, Trades, summed
 from data_contracts.parts import part_files, row_count
-from data_contracts.shelf import Note, Shelf
-from data_contracts.storage import known_sha256
+from data_contracts.shelf import Note, Shelf, part_hashes
 from data_contracts.transactions import last_possible_date
 
 PAIRS_AT_ONCE: Final = 2_000_000
@@ -73,7 +72,7 @@ def _parts(
     customers, assets = coded[c.CUSTOMER_ID].texts, coded[c.ASSET_ID].texts
     codes = coded[c.CUSTOMER_ID].codes, coded[c.ASSET_ID].codes
     if stated is None and kept is not None and transactions.is_dir():
-        pairs = _carried_on(transactions, until, codes, customers, assets, Shelf(kept / "carried", "pairs"))
+        pairs = _carried_on(transactions, until, codes, customers, assets, Shelf(kept, "pairs", until))
     else:
         days = None if stated is None else _StatedDays(stated, customers, assets)
         pairs = summed(_trades(part_files(transactions), until, codes, last_days=stated is not None), days)
@@ -102,8 +101,7 @@ def _carried_on(
     transactions: Path, until: date, codes: tuple[Codes, Codes], customers: pl.Series, assets: pl.Series, shelf: Shelf
 ) -> Pairs:
     """The pairs of all trades: those of a beginning of the files that an earlier night kept, and what lies behind."""
-    files = part_files(transactions)
-    hashes = [known_sha256(file) for file in files]
+    files, hashes = part_files(transactions), part_hashes(transactions)
 
     def go_on(folder: Path, note: Note) -> Pairs:
         count = len(note["files"])
@@ -112,15 +110,12 @@ def _carried_on(
         before = Pairs.read(folder, customers, assets)
         return before.with_more(behind) if len(behind.day) else before
 
-    # A trade dated after that night was not counted.
-    pairs = shelf.take(hashes, lambda note: bool(note["until"] <= str(until)), go_on)
+    pairs = shelf.take(hashes, go_on)
     if pairs is None:
         pairs = summed(_trades(files, until, codes))
+    # Where a trade dated after that day was not counted, there is nothing to go on from.
     if int(pairs.buys.sum(dtype=np.int64) + pairs.sells.sum(dtype=np.int64)) == len(codes[0]):
-        said = {"until": str(until)}
-        shelf.keep(
-            hashes, said, lambda folder: pairs.write(folder, customers, assets), lambda note: bool(note["until"] <= str(until))
-        )
+        shelf.keep(hashes, {}, lambda folder: pairs.write(folder, customers, assets))
     return pairs
 
 

@@ -66,6 +66,9 @@ class Pairs:
     def write(self, folder: Path, customers: pl.Series, assets: pl.Series) -> None:
         """Writes the pairs (those of a table without statements) and the texts of their places; numbers as narrow as can be."""
         columns = {name: _narrow(getattr(self, name)) for name in _KEPT} | {"unknown": self.unknown.view(np.uint8)}
+        for name, texts in (("customer", customers), ("asset", assets)):
+            # As wide as the places there are, not only those that occur: the next trade may be of any of them.
+            columns[name] = getattr(self, name).astype(np.min_scalar_type(max(len(texts) - 1, 0)))
         feather.write_feather(pa.table(columns), folder / _FILE, "uncompressed", chunksize=ONE_BATCH)
         for name, texts in (("customers", customers), ("assets", assets)):
             feather.write_feather(pa.table({"text": texts.to_arrow()}), folder / f"{name}.arrow", "uncompressed")
@@ -114,10 +117,8 @@ class Pairs:
     def _find(self, more: Pairs) -> tuple[npt.NDArray[np.int64], Bools]:
         """[M] where each pair of ``more`` stands or belongs, and whether it is there. Only its customers' pairs are looked at."""
         who, mine = np.unique(more.customer, return_inverse=True)
-        # The kept ones are as narrow as they allow, and a customer of today may lie beyond.
-        wide = np.promote_types(self.customer.dtype, np.min_scalar_type(int(who.max(initial=0))))
-        customer, who = self.customer.astype(wide, copy=False), who.astype(wide)
-        first, behind = np.searchsorted(customer, who, "left"), np.searchsorted(customer, who, "right")
+        who = who.astype(self.customer.dtype)  # which holds the place of every customer, also of one without a pair
+        first, behind = np.searchsorted(self.customer, who, "left"), np.searchsorted(self.customer, who, "right")
         counts = behind - first
         skipped = np.cumsum(counts) - counts  # pairs near, of customers before
         near = np.arange(int(counts.sum())) + np.repeat(first - skipped, counts)

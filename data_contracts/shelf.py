@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -23,7 +24,8 @@ import polars as pl
 import pyarrow as pa
 
 from data_contracts.landing.partitions import KEPT_DAYS, remove_unused, this_code
-from data_contracts.storage import file_sha256
+from data_contracts.parts import part_files
+from data_contracts.storage import file_sha256, known_sha256
 
 Note = Mapping[str, Any]
 T = TypeVar("T")
@@ -35,24 +37,30 @@ _DAMAGE: Final = (OSError, ValueError, KeyError, TypeError, pl.exceptions.Polars
 
 @dataclass(frozen=True)
 class Shelf:
-    """The place in ``folder`` for one kind of thing, called ``name``.
+    """The place for one kind of thing, called ``name``, among what is ``kept`` from night to night.
 
-    ``key``: what it depends on besides the table's files and the code and engines that work it out, which always count.
+    ``until``: the day up to which tonight knows the table; what was made of a later one is of no use to it. ``key``: what the
+    thing depends on besides the table's files and the code and engines that work it out, which always count.
     """
 
-    folder: Path
+    kept: Path
     name: str
+    until: date
     key: tuple[str, ...] = ()
 
-    def take(self, files: Sequence[str], fits: Callable[[Note], bool], read: Callable[[Path, Note], T]) -> T | None:
-        """What ``read`` makes of what is kept of the longest beginning of ``files`` (hashes) whose note ``fits``; None: nothing.
+    @property
+    def folder(self) -> Path:
+        return self.kept / "carried"
+
+    def take(self, files: Sequence[str], read: Callable[[Path, Note], T]) -> T | None:
+        """What ``read`` makes of what is kept of the longest beginning of ``files`` (hashes); None: nothing is.
 
         What is damaged, or what ``read`` refuses by an error, is removed.
         """
         best: tuple[int, Path, Note] | None = None
         for folder in sorted(self.folder.glob(f"{self.name}-*")):
             note = _read_note(folder)
-            if note is None or note["key"] != self._whole_key or not fits(note):
+            if note is None or note["key"] != self._whole_key or not self._is_early(note):
                 continue
             count = len(note["files"])
             if list(files[:count]) == note["files"] and (best is None or count > best[0]):
@@ -67,34 +75,32 @@ class Shelf:
         shutil.rmtree(found, ignore_errors=True)
         return None
 
-    def keep(
-        self,
-        files: Sequence[str],
-        said: Note,
-        write: Callable[[Path], object],
-        enough: Callable[[Note], bool] = lambda note: True,
-    ) -> None:
+    def keep(self, files: Sequence[str], said: Note, write: Callable[[Path], object]) -> None:
         """Keeps what ``write`` puts into the folder it is given, and what is ``said`` of it, for the table's ``files``.
 
-        Nothing is done where the same is kept already and its note is ``enough``. What a longer beginning continues is removed.
+        Nothing is done where the same is kept already, of no later day. What a longer beginning continues is removed.
         """
         identity = json.dumps([self._whole_key, list(files)]).encode()
         folder = self.folder / f"{self.name}-{hashlib.sha256(identity).hexdigest()[:32]}"
         kept = _read_note(folder)
-        if kept is not None and enough(kept):
+        if kept is not None and self._is_early(kept):
             return
-        shutil.rmtree(folder, ignore_errors=True)  # damaged, or of no use
+        shutil.rmtree(folder, ignore_errors=True)  # damaged, or of a later day
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=self.folder))
         try:
             write(partial)
-            note = {"key": self._whole_key, "files": list(files), **said, "sha256": hashes_in(partial)}
+            known = {"key": self._whole_key, "files": list(files), "until": str(self.until)}
+            note = {**known, **said, "sha256": hashes_in(partial)}
             (partial / _NOTE).write_text(json.dumps({"note": note, "sha256": _seal(note)}) + "\n", encoding="utf-8")
             with contextlib.suppress(OSError):  # another night kept the same
                 partial.replace(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         self._sweep(folder, files)
+
+    def _is_early(self, note: Note) -> bool:
+        return bool(note["until"] <= str(self.until))
 
     @property
     def _whole_key(self) -> list[str]:
@@ -113,6 +119,11 @@ class Shelf:
             behind = ours and note is not None and note["files"] == list(files[: len(note["files"])])
             if folder != kept and (behind or remove_unused(folder / _NOTE, KEPT_DAYS)):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def part_hashes(table: Path) -> list[str]:
+    """The hashes of a table's files, in order: what things of it are kept under."""
+    return [known_sha256(part) for part in part_files(table)]
 
 
 def hashes_in(folder: Path) -> dict[str, str]:

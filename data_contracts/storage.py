@@ -21,7 +21,10 @@ from data_contracts.errors import StorageError
 # No space, file too large, quota, read-only, not permitted: nothing that another source file would cure.
 _DISK = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 
-_KNOWN: dict[tuple[int, ...], str] = {}
+# Device, inode, size and time of the last change: a rename gives another inode, a write another time.
+Stamp = tuple[int, int, int, int]
+
+_KNOWN: dict[Stamp, str] = {}
 _AT_ONCE = 2  # files written side by side: each holds its row groups in memory
 
 
@@ -29,7 +32,7 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, read in pieces."""
     with path.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
-        _KNOWN[_place(os.fstat(handle.fileno()))] = digest
+        _KNOWN[stamp(os.fstat(handle.fileno()))] = digest
     return digest
 
 
@@ -38,11 +41,12 @@ def known_sha256(path: Path) -> str:
 
     To recognise what was seen before; where a file is to be proven unchanged, its bytes are read.
     """
-    known = _KNOWN.get(_place(path.stat()))
+    known = _KNOWN.get(stamp(path.stat()))
     return file_sha256(path) if known is None else known
 
 
-def _place(seen: os.stat_result) -> tuple[int, ...]:
+def stamp(seen: os.stat_result) -> Stamp:
+    """What tells a file from any other, and from what it was before it was written to."""
     return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns
 
 

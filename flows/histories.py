@@ -55,8 +55,8 @@ def build_histories(
     described = valid_at(snapshot / "assets.parquet", "asset_id", cut).select("asset_id", *ASSET_COLUMNS)
     profiles = valid_at(snapshot / "customers.parquet", "customer_id", cut).select("customer_id", *CUSTOMER_COLUMNS)
     transactions = snapshot / "transactions.parquet"
-    keep = None if kept is None or not transactions.is_dir() else KeptEvents(kept, transactions, (as_of - cut).days)
-    known = (None if keep is None else keep.take(cut)) or purchases(transactions, cut)
+    keep = None if kept is None or not transactions.is_dir() else KeptEvents(kept, transactions, cut, (as_of - cut).days)
+    known = (None if keep is None else keep.take()) or purchases(transactions, cut)
     asset_ids = sorted_texts(described.select("asset_id"), known.assets.to_frame().lazy(), prices.lazy().select("asset_id"))
     customer_ids = sorted_texts(profiles.select("customer_id"), known.customers.to_frame().lazy())
     events = known.events(customer_ids, asset_ids)
@@ -90,7 +90,7 @@ def build_histories(
     )
     regimes.write_parquet(out / "regime.parquet")
     if keep is not None:
-        keep.keep(out, cut, events)
+        keep.keep(out, events)
     return out
 
 

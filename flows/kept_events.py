@@ -21,9 +21,9 @@ from pyarrow import feather
 from data_contracts.coded import spliced
 from data_contracts.coded_table import NONE, one_piece, places
 from data_contracts.landing.partitions import code_hash
-from data_contracts.parts import link, part_files
-from data_contracts.shelf import Note, Shelf
-from data_contracts.storage import file_sha256, known_sha256
+from data_contracts.parts import link
+from data_contracts.shelf import Note, Shelf, part_hashes
+from data_contracts.storage import file_sha256
 from flows.events import Events, events_of
 from flows.purchases import Purchases, later_purchases
 from lightning_modules import histories
@@ -96,30 +96,31 @@ class EventsBefore:
 
 
 class KeptEvents:
-    """Events kept in the folder ``kept``, of histories that end ``days`` before as_of: each ends a night later than the last."""
+    """Events kept in the folder ``kept``, of histories that end on ``cut``, ``days`` before as_of: each a night later."""
 
-    def __init__(self, kept: Path, transactions: Path, days: int) -> None:
+    def __init__(self, kept: Path, transactions: Path, cut: date, days: int) -> None:
         # Besides the table: how far back they end, and the code that makes and writes them.
         depends = (str(days), _code(), file_sha256(Path(histories.__file__)))
-        self._shelf, self._transactions = Shelf(kept / "carried", "events", depends), transactions
-        self._hashes = [known_sha256(file) for file in part_files(transactions)]
+        self._shelf, self._transactions = Shelf(kept, "events", cut, depends), transactions
+        self._hashes = part_hashes(transactions)
 
-    def take(self, cut: date) -> EventsBefore | None:
+    def take(self) -> EventsBefore | None:
         """Those of an earlier cut, where the table begins with the files that it had then and all that has come is later."""
-        return self._shelf.take(self._hashes, lambda note: _until(note, cut), lambda folder, note: self._read(folder, note, cut))
+        return self._shelf.take(self._hashes, self._read)
 
-    def keep(self, folder: Path, cut: date, events: Events) -> None:
+    def keep(self, folder: Path, events: Events) -> None:
         """Links the files of the histories in ``folder``, just written."""
-        said = {"cut": str(cut), "newest": int(events.day.max(initial=0))}
+        said = {"newest": int(events.day.max(initial=0))}
 
         def write(into: Path) -> None:
             for name in _FILES:
                 link(folder / name, into / name)
 
-        self._shelf.keep(self._hashes, said, write, lambda note: _until(note, cut))
+        self._shelf.keep(self._hashes, said, write)
 
-    def _read(self, folder: Path, note: Note, cut: date) -> EventsBefore | None:
-        later = later_purchases(self._transactions, len(note["files"]), date.fromisoformat(note["cut"]), cut)
+    def _read(self, folder: Path, note: Note) -> EventsBefore | None:
+        then = date.fromisoformat(note["until"])
+        later = later_purchases(self._transactions, len(note["files"]), then, self._shelf.until)
         if len(later.day) and int(later.day.min()) <= note["newest"]:
             return None  # a window that ends late may have begun before: all of them are sorted again
         events = feather.read_table(folder / "events.arrow", memory_map=True)
@@ -136,7 +137,3 @@ class KeptEvents:
 @functools.cache
 def _code() -> str:
     return code_hash(Path(__file__).parent)
-
-
-def _until(note: Note, cut: date) -> bool:
-    return bool(note["cut"] <= str(cut))

@@ -14,9 +14,8 @@ from pathlib import Path
 
 from data_contracts.errors import LandingError
 from data_contracts.printable import printable
+from data_contracts.storage import Stamp, stamp
 
-# Device, inode, size and time of the last change: a rename gives another inode, a write another time.
-Stamp = tuple[int, int, int, int]
 _AT_MOST = 1_000_000  # files; a folder larger than this is no landing folder
 
 
@@ -48,10 +47,9 @@ def listing(folder: Path) -> Listing:
 
 def _stamp(path: Path, folder: Path, found: dict[str, Stamp]) -> None:
     try:
-        known = path.stat()
+        found[path.relative_to(folder).as_posix()] = stamp(path.stat())
     except FileNotFoundError:  # a link into nowhere, or gone since it was listed
         return
-    found[path.relative_to(folder).as_posix()] = (known.st_dev, known.st_ino, known.st_size, known.st_mtime_ns)
 
 
 def changed(before: Listing, after: Listing, looked_for: Callable[[str], bool], read: Iterable[str] | None = None) -> list[str]:
