@@ -40,21 +40,27 @@ GB0002634946,2021-06-29,5.25
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A folder with the sound source; tests spoil one file of it."""
-    folder = tmp_path / "source"
+    return write_sound(tmp_path / "source")
+
+
+def write_sound(folder: Path) -> Path:
     folder.mkdir()
     for name, content in SOUND.items():
         (folder / name).write_text(content, encoding="utf-8")
     return folder
 
 
+CONTEXT = CheckContext(
+    as_of=AS_OF,
+    references={},
+    previous_rows={},
+    freshness_days=7,
+    volume_change_limit=0.5,
+    price_jump_limit=0.5,
+    quarantine_limits={},
+)
+
+
 @pytest.fixture
 def context() -> CheckContext:
-    return CheckContext(
-        as_of=AS_OF,
-        references={},
-        previous_rows={},
-        freshness_days=7,
-        volume_change_limit=0.5,
-        price_jump_limit=0.5,
-        quarantine_limits={},
-    )
+    return CONTEXT
