@@ -20,6 +20,7 @@ from flows.learn import train_model
 from flows.night import Night
 from flows.nightly import nightly
 from flows.sections.gate import GateConfig
+from tests.flows.small_market import LITTLE_AUDIT
 
 AS_OF = date(2024, 6, 28)
 
@@ -134,7 +135,7 @@ def test_a_refused_challenger_changes_nothing_that_is_published(home: Path, run:
     place = tmp_path / "home"
     shutil.copytree(home / "published" / run.name, place / "published" / run.name)
     shutil.copytree(home / "markets", place / "markets")
-    published = nightly("smoke", settings={"train.epochs": 1}, home=place)
+    published = nightly("smoke", settings={"train.epochs": 1, **LITTLE_AUDIT}, home=place)
     one, other = (pl.read_parquet(folder / "recommendations.parquet").drop("run_id") for folder in (run, published))
     assert_frame_equal(one, other)
     manifest, gate = (json.loads((published / name).read_text()) for name in ("manifest.json", "gate.json"))

@@ -12,6 +12,7 @@ import polars as pl
 from flows.config import load_config
 from flows.ingest import simulated_folder
 from flows.nightly import nightly
+from tests.flows.small_market import LITTLE_AUDIT
 
 AS_OF = date(2024, 6, 28)
 SCRIPT = "<script>alert(1)</script>"
@@ -24,6 +25,7 @@ SETTINGS = {
     "train.epochs": 1,
     "evaluate.horizon_days": 120,
     "gate.popularity": "warn",
+    **LITTLE_AUDIT,
 }
 
 

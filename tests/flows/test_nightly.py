@@ -25,6 +25,7 @@ from flows.recommend import recommend
 from flows.recorded_rules import recorded_rules
 from flows.run_store import RunStore
 from lightning_modules.settings import ModelKind
+from tests.flows.small_market import LITTLE_AUDIT
 
 AS_OF = date(2024, 6, 28)
 
@@ -280,6 +281,7 @@ SMALL = {
     "train.epochs": 1,
     "evaluate.horizon_days": 120,
     "gate.popularity": "warn",
+    **LITTLE_AUDIT,
 }
 
 
