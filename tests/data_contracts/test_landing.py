@@ -375,7 +375,7 @@ def test_a_full_disk_is_not_called_a_bad_file(source: Path, tmp_path: Path) -> N
         except StorageError as error:
             print(error)
     """)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=300)
     assert f"prices.csv cannot be written to {tmp_path / 'landed' / 'plain'}: File too large" in done.stdout
     assert f"t.parquet cannot be written to {tmp_path}: File too large" in done.stdout
     assert not (tmp_path / "landed" / "prices.parquet").exists()

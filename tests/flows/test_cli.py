@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tests.flows.small_market import LITTLE_AUDIT
+
+ROOT = Path(__file__).resolve().parents[2]
 NIGHTFOLIO = Path(sys.executable).parent / "nightfolio"
 
 
@@ -23,6 +27,13 @@ def test_help_explains_itself(tmp_path: Path) -> None:
     assert done.returncode == 0
     for command in ("nightly", "train", "evaluate", "explain", "runs", "show", "serve", "settings", "simulate"):
         assert command in done.stdout
+
+
+def test_the_command_line_starts_without_what_only_some_commands_need() -> None:
+    heavy = ("torch", "prefect", "great_expectations", "evidently", "plotly", "pandas", "scipy")
+    program = f"import sys, flows.cli; print(*(name for name in {heavy} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_a_bad_setting_exits_with_2_and_the_fields_name_before_anything_starts(tmp_path: Path) -> None:
@@ -72,7 +83,8 @@ def test_a_missing_landing_folder_is_named_and_nothing_is_published(tmp_path: Pa
 def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A home with one smoke night run by the command, without any server configured, and what it printed."""
     home = tmp_path_factory.mktemp("cli")
-    done = nightfolio("nightly", "--preset", "smoke", home=home)
+    settings = [word for name, value in LITTLE_AUDIT.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+    done = nightfolio("nightly", "--preset", "smoke", *settings, home=home)
     assert done.returncode == 0, done.stderr[-3000:]
     return home, done.stdout
 

@@ -332,7 +332,7 @@ for number in range(20):
 
 def test_two_processes_append_one_after_the_other(empty: RunStore) -> None:
     writers = [subprocess.Popen([sys.executable, "-c", APPENDS, str(empty.home), name]) for name in ("a", "b")]
-    assert [writer.wait(60) for writer in writers] == [0, 0]
+    assert [writer.wait(300) for writer in writers] == [0, 0]
     chain = Chain(empty.home)
     links, found = chain.inspect((Path(os.environ["NIGHTFOLIO_RECORD_KEY_FILE"])).read_bytes())
     assert found == []
