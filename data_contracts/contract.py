@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -72,15 +73,26 @@ class CheckContext:
     previous_tables: Mapping[str, Path] = field(default_factory=dict)
     capacity_bands: tuple[str, ...] = c.CAPACITIES
     kept: Path | None = None
-    shared: dict[tuple[Any, ...], pl.DataFrame] | None = None
+    shared: Shared | None = None
 
     def once(self, key: tuple[Any, ...], table: pl.LazyFrame) -> pl.DataFrame:
         """``table`` collected, or what it was when a search of the same table first asked for the ``key``."""
-        if self.shared is None:
-            return table.collect()
-        if key not in self.shared:
-            self.shared[key] = table.collect()
-        return self.shared[key]
+        return table.collect() if self.shared is None else self.shared.collect(key, table)
+
+
+class Shared:
+    """Tables that several searches ask for, each collected once, whichever thread asks first."""
+
+    def __init__(self) -> None:
+        self._tables: dict[tuple[Any, ...], pl.DataFrame] = {}
+        self._lock = threading.Lock()
+
+    def collect(self, key: tuple[Any, ...], table: pl.LazyFrame) -> pl.DataFrame:
+        """``table``, or what was collected for the ``key`` before."""
+        with self._lock:
+            if key not in self._tables:
+                self._tables[key] = table.collect()
+            return self._tables[key]
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,19 @@ So a table of any size costs one streaming pass to be counted, and a bad row is 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Final
 
 import polars as pl
 
 from data_contracts.carried import Carried, Continued
 from data_contracts.coded_table import CodedTable, code_columns
-from data_contracts.contract import AS_OF, ROW, CheckContext, Contract
+from data_contracts.contract import AS_OF, ROW, CheckContext, Contract, RepeatSearch, Rule, Shared
 from data_contracts.repeats import find_repeats
+
+_AT_ONCE: Final = 2  # searches side by side: each holds its columns in memory
 
 
 @dataclass(frozen=True)
@@ -111,20 +115,28 @@ def flag_table(
     ``carried`` of, where there are any.
     """
     coded = code_columns(table, contract.coded) if coded is None else coded
-    context = replace(context, coded=coded or None, shared={})
+    context = replace(context, coded=coded or None, shared=Shared())
     numbered = _numbered(table, context)
     continued = None
     if carried is not None and fresh is not None:
         continued = Continued(numbered, _numbered(fresh, context, carried.rows), context, carried)
-    hits = find_repeats(contract, numbered, context, continued)
-    for rule in contract.rules:
-        if rule.search is None or rule.rule_id in hits:
-            continue
-        found = None if rule.carry is None or continued is None else rule.carry(rule, continued)
-        found = rule.search(numbered, context) if found is None else found
-        if found is not None:
-            hits[rule.rule_id] = found.cast(pl.get_index_type())
+    alone = [rule for rule in contract.rules if rule.search is not None and not isinstance(rule.search, RepeatSearch)]
+    # Some searches are one thread's work in arrays: beside them, others keep the second core busy. From the last rule back,
+    # since the dearest stands near the end.
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        repeats = pool.submit(find_repeats, contract, numbered, context, continued)
+        searches = [(rule.rule_id, pool.submit(_search, rule, numbered, context, continued)) for rule in alone[::-1]]
+        hits = repeats.result()
+        found = {rule_id: search.result() for rule_id, search in searches}
+    hits |= {rule_id: rows.cast(pl.get_index_type()) for rule_id, rows in found.items() if rows is not None}
     return FlaggedTable(contract, numbered, hits, context.as_of, coded, continued)
+
+
+def _search(rule: Rule, rows: pl.LazyFrame, context: CheckContext, continued: Continued | None) -> pl.Series | None:
+    """The rows that break a rule; None: it cannot be asked."""
+    assert rule.search is not None, "only rules with a search are searched for"
+    found = None if rule.carry is None or continued is None else rule.carry(rule, continued)
+    return rule.search(rows, context) if found is None else found
 
 
 def _numbered(table: pl.LazyFrame, context: CheckContext, first: int = 0) -> pl.LazyFrame:
