@@ -25,6 +25,7 @@ _DISK = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.E
 Stamp = tuple[int, int, int, int]
 
 _KNOWN: dict[Stamp, str] = {}
+_LEVEL = 1  # of zstd: against the usual 3 a fifth of the time less; trades are no larger, holdings a sixth
 _AT_ONCE = 2  # files written side by side: each holds its row groups in memory
 
 
@@ -53,7 +54,7 @@ def stamp(seen: os.stat_result) -> Stamp:
 def write_parquet(table: pl.LazyFrame, path: Path) -> None:
     """Streams ``table`` to ``path``. Raises StorageError where the disk refuses; other errors pass as they are."""
     with written(path):
-        table.sink_parquet(path)
+        table.sink_parquet(path, compression_level=_LEVEL)
 
 
 def write_parts(parts: Mapping[Path, pl.LazyFrame], table: Path) -> None:
@@ -61,7 +62,9 @@ def write_parts(parts: Mapping[Path, pl.LazyFrame], table: Path) -> None:
     paths = list(parts)
     with written(table):
         for first in range(0, len(paths), _AT_ONCE):
-            pl.collect_all([parts[path].sink_parquet(path, lazy=True) for path in paths[first : first + _AT_ONCE]])
+            pl.collect_all(
+                [parts[path].sink_parquet(path, compression_level=_LEVEL, lazy=True) for path in paths[first : first + _AT_ONCE]]
+            )
 
 
 @contextlib.contextmanager
