@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from data_contracts import columns as c
+from data_contracts.coded import look_up
 from data_contracts.contract import ROW, CheckContext, Detail, Search
 
 _EMPTY = pl.Series(ROW, [], pl.get_index_type())
@@ -33,7 +34,7 @@ def without_close(among: pl.Expr | None = None) -> Search:
             one = context.coded[c.ASSET_ID]
             # The last place is that of an absent text.
             bare = np.append(one.texts.is_in(unpriced[c.ASSET_ID].implode()).to_numpy(), np.False_)
-            return pl.Series(ROW, np.flatnonzero(bare[np.minimum(one.codes, len(one.texts))]), pl.get_index_type())
+            return pl.Series(ROW, np.flatnonzero(look_up(bare, one.codes)), pl.get_index_type())
         chosen = rows if among is None else rows.filter(among)
         found = chosen.select(ROW, c.ASSET_ID).join(unpriced.lazy(), on=c.ASSET_ID, how="semi")
         return found.select(pl.col(ROW).sort()).collect(engine="streaming")[ROW]

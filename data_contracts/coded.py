@@ -8,13 +8,19 @@ values: numpy sorts such keys with vector instructions, ten million in a tenth o
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 Ints = npt.NDArray[np.integer]
+Positions = npt.NDArray[np.int64]
+
+T = TypeVar("T", bound=np.generic)
+
+_AT_ONCE: Final = 1 << 20
+WORTH_TWO: Final = 1 << 16  # rows from which on a second thread is worth its start
 
 
 def sorted_texts(*columns: pl.LazyFrame) -> pl.Series:
@@ -23,51 +29,80 @@ def sorted_texts(*columns: pl.LazyFrame) -> pl.Series:
     return pl.concat(found).drop_nulls().unique().sort()
 
 
-def order_by(*keys: Ints) -> npt.NDArray[np.int64]:
-    """[n] positions in the order of the keys, each [n] and not negative: by the first, then the next, then by position."""
-    return order_and_groups(*keys)[0]
+def order_by(*keys: Ints, rows: Positions | None = None) -> Positions:
+    """[m] positions in the order of the keys, each [n] and not negative: by the first, then the next, then by position.
+
+    ``rows`` [m]: the positions to order, ascending; None: all.
+    """
+    return order_and_groups(*keys, rows=rows)[0]
 
 
-def order_and_groups(*keys: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def order_and_groups(*keys: Ints, rows: Positions | None = None) -> tuple[Positions, Positions]:
     """``order_by``, and where in that order each group of rows with equal keys starts."""
+    if rows is not None:
+        among, groups = order_and_groups(*(key[rows] for key in keys))
+        return rows[among], groups
     n = len(keys[0])
     if n == 0:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     position_bits = max(n - 1, 1).bit_length()
-    order: npt.NDArray[np.int64] | None = None
+    before: Positions | None = None
     left = list(keys)
     while left:
         # As many of the last keys as fit into 64 bits with the position; the sort is stable, so the rest come after.
         taken = [left.pop()]
         bits = [_bits(taken[0])]
         if bits[0] + position_bits > 64:
-            order = np.lexsort(keys[::-1])
-            return order, group_starts(*(key[order] for key in keys))
+            by_key = np.lexsort(keys[::-1]).astype(np.int64, copy=False)
+            return by_key, group_starts(*(key[by_key] for key in keys))
         while left and sum(bits) + _bits(left[-1]) + position_bits <= 64:
             taken.append(left.pop())
             bits.append(_bits(taken[-1]))
-        packed = (taken[-1] if order is None else taken[-1][order]).astype(np.uint64)
+        packed = (taken[-1] if before is None else taken[-1][before]).astype(np.uint64)
         for key, width in zip(taken[-2::-1], bits[-2::-1], strict=True):
             packed <<= np.uint64(width)
-            _put(packed, key if order is None else key[order])
+            _put(packed, key if before is None else key[before])
         packed <<= np.uint64(position_bits)
         _put(packed, np.arange(n, dtype=np.uint64))
         packed.sort()
         # In one pass the sorted numbers show the groups: nothing has to be gathered for them.
         starts = group_starts(packed >> np.uint64(position_bits)) if len(taken) == len(keys) else None
         packed &= np.uint64((1 << position_bits) - 1)
-        then = packed.view(np.int64)
+        then: Positions = packed.view(np.int64)
         if starts is not None:
             return then, starts
-        order = then if order is None else order[then]
-    assert order is not None, "there is a key"
-    return order, group_starts(*(key[order] for key in keys))
+        before = then if before is None else before[then]
+    assert before is not None, "there is a key"
+    return before, group_starts(*(key[before] for key in keys))
+
+
+def halves(key: Ints) -> list[Positions | None]:
+    """Positions, ascending, of the rows with the lower and with the higher half of a key [n], for a thread each.
+
+    [None], which stands for all rows, where there are too few to be worth it.
+    """
+    if len(key) < WORTH_TWO:
+        return [None]
+    lower = key <= np.median(key[:: len(key) // WORTH_TWO])
+    return [np.flatnonzero(lower), np.flatnonzero(~lower)]
 
 
 def gather(order: Ints, *columns: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     """The columns [n] in the order, side by side: it is memory that is waited for, not arithmetic."""
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(lambda column: column[order], columns))
+
+
+def look_up(table: npt.NDArray[T], places: Ints, out: npt.NDArray[T] | None = None) -> npt.NDArray[T]:
+    """[n] what the ``table`` says at each of the ``places`` [n], integers of any width; beyond its end, what the last place says.
+
+    Piece by piece: numpy makes 64-bit indices of all that it is given at once.
+    """
+    found = np.empty(len(places), table.dtype) if out is None else out
+    for first in range(0, len(places), _AT_ONCE):
+        some = slice(first, first + _AT_ONCE)
+        np.take(table, places[some], mode="clip", out=found[some])
+    return found
 
 
 def spliced(column: npt.NDArray[Any], starts: Ints, ends: Ints, anew: npt.NDArray[Any], bounds: Ints) -> npt.NDArray[Any]:

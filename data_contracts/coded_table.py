@@ -19,6 +19,7 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import feather
 
+from data_contracts.coded import look_up
 from data_contracts.parts import link, part_files
 from data_contracts.storage import stamp
 
@@ -40,7 +41,10 @@ class CodedColumn:
 
     def present(self, codes: Codes) -> Codes:
         """The places that occur in ``codes`` [m], in order."""
-        return np.flatnonzero(np.bincount(codes[codes != NONE], minlength=len(self.texts))).astype(np.uint32)
+        seen = np.zeros(len(self.texts) + 1, np.bool_)  # the last place is that of an absent text
+        for first in range(0, len(codes), _AT_ONCE):
+            seen[np.minimum(codes[first : first + _AT_ONCE], len(self.texts))] = True
+        return np.flatnonzero(seen[:-1]).astype(np.uint32)
 
 
 CodedTable = Mapping[str, CodedColumn]
@@ -98,10 +102,7 @@ def _move(column: CodedColumn, texts: pl.Series, to: Codes) -> None:
     if column.texts.equals(texts):
         to[:] = column.codes
         return
-    place = np.append(places(column.texts, texts), NONE)
-    for first in range(0, len(to), _AT_ONCE):  # a whole column's positions would be twice its size
-        some = slice(first, first + _AT_ONCE)
-        np.take(place, column.codes[some], mode="clip", out=to[some])
+    look_up(np.append(places(column.texts, texts), NONE), column.codes, to)
 
 
 def write_codes(folder: Path, coded: CodedTable) -> None:

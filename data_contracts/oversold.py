@@ -13,7 +13,7 @@ import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.carried import Continued
-from data_contracts.coded import gather, group_starts, order_and_groups
+from data_contracts.coded import gather, group_starts, look_up, order_and_groups
 from data_contracts.coded_table import NONE, CodedTable, code_columns, places
 from data_contracts.contract import ROW, Carry, CheckContext, Rule, Search
 
@@ -54,7 +54,7 @@ def sold_by_those_who_traded(residue: float) -> Carry:
         traded[np.minimum(customer[continued.carried.rows :], len(traded) - 1)] = True
         before = continued.carried.hits[rule.rule_id].to_numpy()
         rest = pl.Series(ROW, before[~traded[customer[before]]], pl.get_index_type())
-        found = _search(continued.rows, continued.context, coded, traded[np.minimum(customer, len(traded) - 1)], residue)
+        found = _search(continued.rows, continued.context, coded, look_up(traded, customer), residue)
         return pl.concat([rest, found]).sort()
 
     return carry

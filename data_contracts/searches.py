@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from data_contracts import columns as c
+from data_contracts.coded import look_up
 from data_contracts.contract import ROW, CheckContext, RepeatSearch, Search
 
 Keep = Literal["first", "last", "none"]
@@ -63,7 +64,7 @@ def unknown_reference(column: str, table: str, reference_column: str | None = No
             strange = np.append(~one.texts.is_in(known.collect()[column].implode()).to_numpy(), np.False_)
             if not strange.any():
                 return pl.Series(ROW, [], pl.get_index_type())
-            return pl.Series(ROW, np.flatnonzero(strange[np.minimum(one.codes, len(one.texts))]), pl.get_index_type())
+            return pl.Series(ROW, np.flatnonzero(look_up(strange, one.codes)), pl.get_index_type())
         return (
             rows.select(ROW, column)
             .filter(pl.col(column).is_not_null())

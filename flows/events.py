@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from data_contracts.coded import gather, order_and_groups, order_by
+from data_contracts.coded import Positions, halves, order_and_groups, order_by
 from lightning_modules.histories import days_since_epoch
 
 
@@ -43,12 +44,11 @@ class Events:
         after = {window: days_since_epoch(cut - timedelta(days=window)) for window in days}
         late = np.flatnonzero(self.day > min(after.values(), default=days_since_epoch(cut)))
         customer, item, day = np.searchsorted(self.offsets, late, "right") - 1, self.item[late] - 1, self.day[late]
-        found = {}
-        for window in days:
-            inside = day > after[window]
-            order, starts = order_and_groups(customer[inside], item[inside])
-            found[f"buyers_{window}"] = np.log1p(np.bincount(item[inside][order[starts]], minlength=items))
-        return found
+        order, starts = order_and_groups(customer, item)
+        # Of a customer's purchases of an item the last one, since the sort is stable, is the one that says how lately.
+        last = order[np.append(starts[1:], len(order)) - 1] if len(order) else order
+        item, day = item[last], day[last]
+        return {f"buyers_{window}": np.log1p(np.bincount(item[day > after[window]], minlength=items)) for window in days}
 
 
 def events_of(
@@ -59,9 +59,19 @@ def events_of(
     customers: int,
 ) -> Events:
     """The events of purchases [E] in the order of the table, of so many ``customers``; those and items (from 1) are numbered."""
-    order = order_by(customer, day - day.min(initial=0))
-    customer, item, day, weight = gather(order, customer, item, day, weight)
-    order, starts = order_and_groups(customer, item)  # and by day within a pair, since the sort is stable
+    since = day - day.min(initial=0)
+    in_order = np.empty_like(item), np.empty_like(day), np.empty_like(weight)
     first = np.zeros(len(customer), np.bool_)
-    first[order[starts]] = True
-    return Events(np.bincount(customer, minlength=customers).astype(np.int64), item, day, weight, first)
+
+    def put(rows: Positions | None, place: int) -> None:
+        order = order_by(customer, since, rows=rows)
+        to = slice(place, place + len(order))
+        for column, ordered in zip((item, day, weight), in_order, strict=True):
+            np.take(column, order, out=ordered[to], mode="clip")
+        again, starts = order_and_groups(customer[order], in_order[0][to])  # and by day within a pair: the sort is stable
+        first[to][again[starts]] = True
+
+    parts = halves(customer)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(put, parts, [0] if parts[0] is None else [0, len(parts[0])]))
+    return Events(np.bincount(customer, minlength=customers).astype(np.int64), *in_order, first)

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import polars as pl
 from pyarrow import feather
 
-from data_contracts.coded import spliced
-from data_contracts.coded_table import NONE, one_piece, places
+from data_contracts.coded import look_up, spliced
+from data_contracts.coded_table import NONE, CodedColumn, one_piece, places
 from data_contracts.landing.partitions import code_hash
 from data_contracts.parts import link
 from data_contracts.shelf import Note, Shelf, part_hashes
@@ -51,9 +51,8 @@ class EventsBefore:
     @property
     def assets(self) -> pl.Series:
         """asset_id of everything bought, then or since; some occur twice."""
-        present = np.zeros(len(self.asset_ids) + 1, np.bool_)
-        present[self.before.item] = True
-        return pl.concat([self.asset_ids.filter(pl.Series(present[1:])), self.later.assets])
+        then = CodedColumn(self.asset_ids, (self.before.item - 1).astype(np.uint32))
+        return pl.concat([self.asset_ids.gather(then.present(then.codes)), self.later.assets])
 
     def events(self, customer_ids: pl.Series, asset_ids: pl.Series) -> Events:
         """What ``events_of`` all purchases are, as places among sorted identifiers that hold all buyers and bought."""
@@ -92,7 +91,7 @@ class EventsBefore:
         """[E] the items as places among the ``asset_ids``."""
         if self.asset_ids.equals(asset_ids):
             return self.before.item
-        return np.append(np.int32(0), places(self.asset_ids, asset_ids).astype(np.int32) + 1)[self.before.item]
+        return look_up(np.append(np.int32(0), places(self.asset_ids, asset_ids).astype(np.int32) + 1), self.before.item)
 
 
 class KeptEvents:

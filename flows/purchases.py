@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from data_contracts.coded_table import CodedTable, Codes, codes_of, places
+from data_contracts.coded import look_up
+from data_contracts.coded_table import CodedColumn, CodedTable, Codes, codes_of, places
 from data_contracts.parts import part_files
 from data_contracts.transactions import last_possible_date
 from flows.events import Events, events_of
@@ -22,14 +23,22 @@ Days = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Purchases:
-    """Purchases [E] in the order of the table: customer and asset as places in the buyers and bought assets."""
+    """Purchases [E] in the order of the table: customer and asset as places among texts, of which some may occur in none."""
 
-    customers: pl.Series  # customer_id, distinct
-    assets: pl.Series  # asset_id, distinct
-    customer: Codes
-    asset: Codes
+    customer: CodedColumn
+    asset: CodedColumn
     day: Days  # since 1970-01-01
     weight: npt.NDArray[np.float32]  # log(1 + EUR)
+
+    @property
+    def customers(self) -> pl.Series:
+        """customer_id of all buyers, in order."""
+        return self.customer.texts.gather(self.customer.present(self.customer.codes)).alias("customer_id")
+
+    @property
+    def assets(self) -> pl.Series:
+        """asset_id of everything bought, in order."""
+        return self.asset.texts.gather(self.asset.present(self.asset.codes)).alias("asset_id")
 
     def events(self, customer_ids: pl.Series, asset_ids: pl.Series) -> Events:
         """The events as places among sorted identifiers that hold all buyers and bought."""
@@ -37,9 +46,11 @@ class Purchases:
 
     def among(self, customer_ids: pl.Series, asset_ids: pl.Series) -> tuple[Codes, Days, Days, npt.NDArray[np.float32]]:
         """customer (from 0), item (from 1), day, weight [E]: places among sorted identifiers that hold all of theirs."""
+        customer, item = places(self.customer.texts, customer_ids), places(self.asset.texts, asset_ids)
+        # NONE + 1 is 0: an asset that nobody bought is no item.
         return (
-            places(self.customers, customer_ids)[self.customer],
-            (places(self.assets, asset_ids).astype(np.int32) + 1)[self.asset],
+            look_up(customer, self.customer.codes),
+            look_up((item + np.uint32(1)).astype(np.int32), self.asset.codes),
             self.day,
             self.weight,
         )
@@ -49,8 +60,7 @@ def purchases(transactions: Path, cut: date) -> Purchases:
     """All that are known to lie at or before the cut."""
     coded = codes_of(transactions, ("customer_id", "asset_id"))
     rows = pl.scan_parquet(transactions).select(_bought_by(cut).alias("known"), *_COLUMNS).collect(engine="streaming")
-    known = rows["known"].to_numpy()
-    return _numbered(rows.filter("known"), np.flatnonzero(known), coded)
+    return _numbered(rows.filter("known"), rows["known"].arg_true().to_numpy(), coded)
 
 
 def later_purchases(transactions: Path, seen: int, after: date, cut: date) -> Purchases:
@@ -86,18 +96,5 @@ def _rows(files: Sequence[Path], at: pl.Series) -> pl.DataFrame:
 
 
 def _numbered(rows: pl.DataFrame, at: npt.NDArray[np.integer[Any]], coded: CodedTable) -> Purchases:
-    distinct, numbered = {}, {}
-    for name, column in coded.items():
-        codes = column.codes[at]
-        present = column.present(codes)
-        place = np.zeros(len(column.texts), np.uint32)
-        place[present] = np.arange(len(present), dtype=np.uint32)
-        distinct[name], numbered[name] = column.texts.gather(present).alias(name), place[codes]
-    return Purchases(
-        distinct["customer_id"],
-        distinct["asset_id"],
-        numbered["customer_id"],
-        numbered["asset_id"],
-        rows["day"].to_numpy(),
-        rows["weight"].to_numpy(),
-    )
+    customer, asset = (CodedColumn(coded[name].texts, coded[name].codes[at]) for name in ("customer_id", "asset_id"))
+    return Purchases(customer, asset, rows["day"].to_numpy(), rows["weight"].to_numpy())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from math import log
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_contracts import coded
 from data_contracts.coded import group_starts, order_and_groups, order_by
 from flows.events import Events, events_of
 
@@ -20,7 +22,9 @@ def events(rows: list[tuple[int, int, int, float]]) -> Events:
     """Of (customer, item, day, weight)."""
     columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
     kinds = (np.uint32, np.int32, np.int32, np.float32)
-    return events_of(*(np.array(values, kind) for values, kind in zip(columns, kinds, strict=True)), 3)  # type: ignore[arg-type]
+    arrays = [np.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
+    with patch.object(coded, "WORTH_TWO", 2):  # a thread for each half of the customers
+        return events_of(*arrays, 3)  # type: ignore[arg-type]
 
 
 def test_purchases_are_ordered_by_customer_and_day_and_then_as_they_stand() -> None:
@@ -39,6 +43,21 @@ def test_purchases_are_ordered_by_customer_and_day_and_then_as_they_stand() -> N
     # Customers, not trades; a purchase exactly 30 days ago is outside a window of 30 days.
     assert popularity["buyers_30"].tolist() == pytest.approx([log(3), log(2), 0.0])
     assert popularity["buyers_31"].tolist() == pytest.approx([log(3), log(2), log(2)])
+
+
+def test_halves_of_the_customers_make_the_events_that_all_of_them_make() -> None:
+    draw = np.random.default_rng(5)
+    customer, item, day = (draw.integers(low, high, 500) for low, high in ((0, 9), (1, 6), (100, 160)))
+    arrays = customer.astype(np.uint32), item.astype(np.int32), day.astype(np.int32), draw.random(500, np.float32)
+    whole = events_of(*arrays, 9)
+    with patch.object(coded, "WORTH_TWO", 8):
+        assert len(coded.halves(arrays[0])) == 2
+        halved = events_of(*arrays, 9)
+    for name in ("counts", "item", "day", "weight", "first"):
+        assert getattr(halved, name).tolist() == getattr(whole, name).tolist()
+    lately = {(who, what) for who, what, when in zip(customer, item, day, strict=True) if when > 130}
+    buyers = whole.buyers(5, date(1970, 1, 1) + timedelta(days=160), [30])["buyers_30"]
+    assert buyers.tolist() == pytest.approx([log(1 + sum(what == number for _, what in lately)) for number in range(1, 6)])
 
 
 def test_nobody_bought_anything() -> None:
@@ -60,6 +79,8 @@ def test_the_order_is_that_of_a_stable_sort(rows: list[tuple[int, int, int]]) ->
     order = order_by(*keys[:2])
     expected = sorted(range(len(rows)), key=lambda row: rows[row][:2])
     assert order.tolist() == expected
+    some = np.arange(0, len(rows), 3)
+    assert order_by(*keys, rows=some).tolist() == sorted(some.tolist(), key=lambda row: rows[row])
     starts = group_starts(keys[0][order], keys[1][order])
     for count in (2, 3):
         order, found = order_and_groups(*keys[:count])
