@@ -17,12 +17,13 @@ from polars.io.plugins import register_io_source
 
 from data_contracts import columns as c
 from data_contracts.coded_table import Codes, codes_of, places
-from data_contracts.pairs import Pairs, Trades, summed
+from data_contracts.pairs import Pairs, Trades, of_one_size, summed
 from data_contracts.parts import part_files, row_count
 from data_contracts.shelf import Note, Shelf, part_hashes
 from data_contracts.transactions import last_possible_date
 
 PAIRS_AT_ONCE: Final = 2_000_000
+KEPT_BEHIND: Final = 0.03  # of all trades: so many may lie behind the kept sums before those are written anew
 SCHEMA: Final[dict[str, pl.DataType]] = {
     c.CUSTOMER_ID: pl.String(),
     c.ASSET_ID: pl.String(),
@@ -72,51 +73,58 @@ def _parts(
     customers, assets = coded[c.CUSTOMER_ID].texts, coded[c.ASSET_ID].texts
     codes = coded[c.CUSTOMER_ID].codes, coded[c.ASSET_ID].codes
     if stated is None and kept is not None and transactions.is_dir():
-        pairs = _carried_on(transactions, until, codes, customers, assets, Shelf(kept, "pairs", until))
+        parts = _carried_on(transactions, until, codes, customers, assets, Shelf(kept, "pairs", until))
     else:
         days = None if stated is None else _StatedDays(stated, customers, assets)
-        pairs = summed(_trades(part_files(transactions), until, codes, last_days=stated is not None), days)
+        parts = _in_parts(summed(_trades(part_files(transactions), until, codes, last_days=stated is not None), days))
     closes = assets.alias(c.ASSET_ID).to_frame().lazy().join(last_close, on=c.ASSET_ID, how="left", maintain_order="left")
     close = closes.collect()["_last_close"]  # of each asset
-    for first in range(0, len(pairs), PAIRS_AT_ONCE):
-        some = slice(first, first + PAIRS_AT_ONCE)
-        n_pairs = len(pairs.customer[some])
+    for pairs in of_one_size(parts, PAIRS_AT_ONCE):  # a file written from them must not depend on what was kept
         yield pl.DataFrame(
             {
-                c.CUSTOMER_ID: customers.gather(pairs.customer[some]),
-                c.ASSET_ID: assets.gather(pairs.asset[some]),
-                "_unknown": pairs.unknown[some],
-                "_traded_since": np.ones(n_pairs, np.bool_) if pairs.since is None else pairs.since[some],
-                "_net": pairs.net[some],
-                c.N_BUYS: pairs.buys[some].astype(np.int32),
-                c.N_SELLS: pairs.sells[some].astype(np.int32),
-                c.FIRST_DATE: pl.Series(pairs.first[some].astype(np.int32)).cast(pl.Date),
-                c.LAST_DATE: pl.Series(pairs.last[some].astype(np.int32)).cast(pl.Date),
-                "_last_close": close.gather(pairs.asset[some]),
+                c.CUSTOMER_ID: customers.gather(pairs.customer),
+                c.ASSET_ID: assets.gather(pairs.asset),
+                "_unknown": pairs.unknown,
+                "_traded_since": np.ones(len(pairs), np.bool_) if pairs.since is None else pairs.since,
+                "_net": pairs.net,
+                c.N_BUYS: pairs.buys.astype(np.int32),
+                c.N_SELLS: pairs.sells.astype(np.int32),
+                c.FIRST_DATE: pl.Series(pairs.first.astype(np.int32)).cast(pl.Date),
+                c.LAST_DATE: pl.Series(pairs.last.astype(np.int32)).cast(pl.Date),
+                "_last_close": close.gather(pairs.asset),
             }
         )
 
 
+def _in_parts(pairs: Pairs) -> Iterator[Pairs]:
+    for first in range(0, len(pairs), PAIRS_AT_ONCE):
+        yield pairs.part(slice(first, first + PAIRS_AT_ONCE))
+
+
 def _carried_on(
     transactions: Path, until: date, codes: tuple[Codes, Codes], customers: pl.Series, assets: pl.Series, shelf: Shelf
-) -> Pairs:
-    """The pairs of all trades: those of a beginning of the files that an earlier night kept, and what lies behind."""
+) -> Iterator[Pairs]:
+    """The pairs of all trades: those of a beginning of the files that an earlier night kept, and what lies behind.
+
+    They are kept anew where that is much: a few days more are added to a beginning sooner than all are written.
+    """
     files, hashes = part_files(transactions), part_hashes(transactions)
 
-    def go_on(folder: Path, note: Note) -> Pairs:
+    def go_on(folder: Path, note: Note) -> tuple[Iterator[Pairs], int]:
         count = len(note["files"])
         rows = sum(row_count(file) for file in files[:count])
         behind = _trades(files[count:], until, (codes[0][rows:], codes[1][rows:]))
         before = Pairs.read(folder, customers, assets)
-        return before.with_more(behind) if len(behind.day) else before
+        return before.with_more(behind, PAIRS_AT_ONCE) if len(behind.day) else _in_parts(before), len(codes[0]) - rows
 
-    pairs = shelf.take(hashes, go_on)
-    if pairs is None:
-        pairs = summed(_trades(files, until, codes))
+    parts, behind = shelf.take(hashes, go_on) or (None, len(codes[0]))
+    if parts is not None and behind <= KEPT_BEHIND * len(codes[0]):
+        return parts
+    pairs = summed(_trades(files, until, codes)) if parts is None else Pairs.joined(list(parts))
     # Where a trade dated after that day was not counted, there is nothing to go on from.
     if int(pairs.buys.sum(dtype=np.int64) + pairs.sells.sum(dtype=np.int64)) == len(codes[0]):
         shelf.keep(hashes, {}, lambda folder: pairs.write(folder, customers, assets))
-    return pairs
+    return _in_parts(pairs)
 
 
 def _trades(files: list[Path], until: date, codes: tuple[Codes, Codes], last_days: bool = False) -> Trades:

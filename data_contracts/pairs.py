@@ -6,7 +6,7 @@ the other in the order of the table, so going on with it gives the digits of beg
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import feather
 
-from data_contracts.coded import Ints, gather, order_and_groups, spliced
+from data_contracts.coded import Ints, Positions, halves, look_up, order_and_groups, spliced
 from data_contracts.coded_table import NONE, ONE_BATCH, Codes, one_piece, places
 
 ROWS_AT_ONCE: Final = 1 << 22  # pairs whose trades are numbered together
@@ -82,36 +82,66 @@ class Pairs:
         for name, texts in (("customer", customers), ("asset", assets)):
             old = pl.Series(name, feather.read_table(folder / f"{name}s.arrow")["text"])
             if not old.equals(texts):
-                columns[name] = places(old, texts)[columns[name]]
+                columns[name] = look_up(places(old, texts), columns[name])
                 if (columns[name] == NONE).any():
                     raise ValueError(f"a {name} of the kept pairs is not in the table any more")
         return cls(**columns)
 
-    def with_more(self, trades: Trades) -> Pairs:
-        """The pairs after ``trades``, which stand behind all of theirs; places among the same texts."""
+    def part(self, some: slice) -> Pairs:
+        """Some of the pairs; a view."""
+        return Pairs(**{name: values[some] for name, values in vars(self).items() if values is not None})
+
+    @classmethod
+    def joined(cls, parts: Sequence[Pairs]) -> Pairs:
+        """The pairs of all parts, of which there is one at the least."""
+        names = _KEPT if parts[0].since is None else (*_KEPT, "since")
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    def with_more(self, trades: Trades, at_once: int) -> Iterator[Pairs]:
+        """The pairs after ``trades``, which stand behind all of theirs; places among the same texts.
+
+        In parts made of ``at_once`` pairs each: what is written again for the next part costs less than new memory for all.
+        """
         more = summed(trades)
         at, known = self._find(more)
+        order, starts = order_and_groups(trades.customer, trades.asset)
+        signed = np.where(np.isnan(trades.signed), 0.0, trades.signed)[order]
+        counts = np.diff(starts, append=len(order))
+
+        def parts() -> Iterator[Pairs]:
+            for first in range(0, max(len(self), 1), at_once):
+                here = slice(first, min(first + at_once, len(self)))
+                # What belongs behind the last pair is the last part's.
+                ends = (
+                    np.searchsorted(at, (here.start, here.stop))
+                    if here.stop < len(self)
+                    else (np.searchsorted(at, first), len(at))
+                )
+                new = slice(int(ends[0]), int(ends[1]))
+                rows = slice(int(counts[: new.start].sum()), int(counts[: new.stop].sum()))
+                yield self.part(here)._grown(more.part(new), at[new] - first, known[new], signed[rows], counts[new])
+
+        return parts()
+
+    def _grown(
+        self, more: Pairs, at: Ints, known: Bools, signed: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]
+    ) -> Pairs:
+        """The pairs with those of ``more`` [M] at their places; ``signed``: its trades, so many of each pair."""
         new = ~known
         bounds = np.arange(int(new.sum()) + 1)
         where = at + np.cumsum(new) - new  # of all that traded, afterwards
-
-        def grown(name: str) -> npt.NDArray[Any]:
+        columns = {}
+        for name in _KEPT:
             before, added = getattr(self, name), getattr(more, name)
             if name == "net":
                 added = np.zeros_like(added)  # added up below
             again = added[known] if name not in _JOINED else _JOINED[name](before[at[known]].astype(added.dtype), added[known])
             kind = np.result_type(before, _narrow(added), _narrow(again))
-            column = spliced(before, at[new], at[new], added[new].astype(kind), bounds)
+            columns[name] = spliced(before, at[new], at[new], added[new].astype(kind), bounds)
             if name in _JOINED:
-                column[where[known]] = again
-            return column
-
-        with ThreadPoolExecutor(2) as pool:
-            columns = dict(zip(_KEPT, pool.map(grown, _KEPT), strict=True))
+                columns[name][where[known]] = again
         # One trade after the other: their sum would be added at once, and its last digit differ.
-        order, starts = order_and_groups(trades.customer, trades.asset)
-        pair = np.repeat(where, np.diff(starts, append=len(order)))
-        np.add.at(columns["net"], pair, np.where(np.isnan(trades.signed), 0.0, trades.signed)[order])
+        np.add.at(columns["net"], np.repeat(where, counts), signed)
         return Pairs(**columns)
 
     def _find(self, more: Pairs) -> tuple[npt.NDArray[np.int64], Bools]:
@@ -142,6 +172,19 @@ _JOINED: Final[dict[str, Callable[[Any, Any], Any]]] = {
 }
 
 
+def of_one_size(parts: Iterable[Pairs], size: int) -> Iterator[Pairs]:
+    """The same pairs in parts of ``size``, the last of which may be smaller."""
+    left: Pairs | None = None
+    for part in parts:
+        whole = part if left is None else Pairs.joined((left, part))
+        first = 0
+        for first in range(size, len(whole) + 1, size):
+            yield whole.part(slice(first - size, first))
+        left = whole.part(slice(first, None))
+    if left is not None and len(left):
+        yield left
+
+
 def _narrow(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if values.dtype.kind not in "iu" or (len(values) and values.min() < 0):
         return values
@@ -150,38 +193,55 @@ def _narrow(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def summed(trades: Trades, stated_days: Callable[[Codes, Codes], Days] | None = None) -> Pairs:
     """The pairs of ``trades``. ``stated_days`` gives pairs' days of a statement: only later trades count for net and unknown."""
-    order, starts = order_and_groups(trades.customer, trades.asset)
+    with ThreadPoolExecutor(2) as pool:
+        ordered = list(pool.map(lambda rows: order_and_groups(trades.customer, trades.asset, rows=rows), halves(trades.customer)))
+        ends = np.cumsum([len(starts) for _, starts in ordered]).tolist()
+        pairs = _empty(ends[-1], trades, stated_days is not None)
+        parts = [slice(end - len(starts), end) for end, (_, starts) in zip(ends, ordered, strict=True)]
+        list(pool.map(lambda part, found: _sum(trades, stated_days, found, pairs, part), parts, ordered))
+    return pairs
+
+
+def _empty(pairs: int, trades: Trades, stated: bool) -> Pairs:
+    customer, asset = np.empty(pairs, trades.customer.dtype), np.empty(pairs, trades.asset.dtype)
+    buys, sells, first, last = (np.empty(pairs, np.int32) for _ in range(4))
+    since = np.empty(pairs, np.bool_) if stated else None
+    return Pairs(customer, asset, np.empty(pairs), np.empty(pairs, np.bool_), buys, sells, first, last, since)
+
+
+def _sum(
+    trades: Trades,
+    stated_days: Callable[[Codes, Codes], Days] | None,
+    ordered: tuple[Positions, Positions],
+    pairs: Pairs,
+    part: slice,
+) -> None:
+    """Puts what some trades, in order and with the place where each pair begins, add up to into ``part`` of the pairs."""
+    order, starts = ordered
+    if len(starts) == 0:
+        return
     customer, asset = trades.customer[order[starts]], trades.asset[order[starts]]
+    pairs.customer[part], pairs.asset[part] = customer, asset
     counts = np.diff(starts, append=len(order))
-    signed, day, buy = gather(order, trades.signed, trades.day, trades.buy)
+    signed, day, buy = trades.signed[order], trades.day[order], trades.buy[order]
     unknown = np.isnan(signed)
-    since = None
-    if stated_days is not None and len(starts):
+    if stated_days is not None:
         assert trades.last_day is not None, "a statement is compared with the last day of a trade"
+        assert pairs.since is not None, "there is room for what is compared"
         after = trades.last_day[order] > np.repeat(stated_days(customer, asset), counts)
         unknown &= after
         signed[~after] = 0.0
-        since = np.logical_or.reduceat(after, starts)
+        np.logical_or.reduceat(after, starts, out=pairs.since[part])
     signed[np.isnan(signed)] = 0.0
-    if len(starts) == 0:
-        nothing = np.empty(0, np.int32)
-        return Pairs(customer, asset, np.empty(0), np.empty(0, np.bool_), nothing, nothing, nothing, nothing, since)
-    net = np.empty(len(starts))
+    net = pairs.net[part]
     for first in range(0, len(starts), ROWS_AT_ONCE):
-        pairs = slice(first, first + ROWS_AT_ONCE)
-        rows = slice(starts[first], starts[pairs.stop] if pairs.stop < len(starts) else len(signed))
-        pair = np.repeat(np.arange(len(starts[pairs])), counts[pairs])  # of each row
+        some = slice(first, first + ROWS_AT_ONCE)
+        rows = slice(starts[first], starts[some.stop] if some.stop < len(starts) else len(signed))
+        pair = np.repeat(np.arange(len(starts[some])), counts[some])  # of each row
         # One after the other, in the order of the table: the last digit of a sum depends on it.
-        net[pairs] = np.bincount(pair, weights=signed[rows], minlength=len(starts[pairs]))
-    buys = np.add.reduceat(buy, starts, dtype=np.int32)
-    return Pairs(
-        customer,
-        asset,
-        net,
-        np.logical_or.reduceat(unknown, starts),
-        buys,
-        counts.astype(np.int32) - buys,
-        np.minimum.reduceat(day, starts),
-        np.maximum.reduceat(day, starts),
-        since,
-    )
+        net[some] = np.bincount(pair, weights=signed[rows], minlength=len(starts[some]))
+    np.logical_or.reduceat(unknown, starts, out=pairs.unknown[part])
+    np.add.reduceat(buy, starts, dtype=np.int32, out=pairs.buys[part])
+    np.subtract(counts, pairs.buys[part], out=pairs.sells[part], casting="unsafe")
+    np.minimum.reduceat(day, starts, out=pairs.first[part])
+    np.maximum.reduceat(day, starts, out=pairs.last[part])

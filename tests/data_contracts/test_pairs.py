@@ -6,6 +6,7 @@ import os
 import time
 from datetime import date, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import polars as pl
@@ -13,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_contracts import pair_sums
+from data_contracts import coded, pair_sums
 from data_contracts.holdings import derive_holdings
-from data_contracts.pairs import Pairs, Trades, summed
+from data_contracts.pairs import Pairs, Trades, of_one_size
+from data_contracts.pairs import summed as by_all
 from data_contracts.parts import part_files
 
 ONE = st.tuples(
@@ -33,23 +35,38 @@ def trades(rows: list[tuple[int, int, float, bool, int]]) -> Trades:
     return Trades(*(np.array([row[place] for row in rows], kind) for place, kind in enumerate(kinds)))
 
 
+def summed(of: Trades) -> Pairs:
+    """By a thread for each half of the customers, which must come to what one thread comes to."""
+    with patch.object(coded, "WORTH_TWO", 2):
+        both = by_all(of)
+    equal(both, by_all(of))
+    return both
+
+
 def equal(one: Pairs, other: Pairs) -> None:
     for name in NAMES:
         ours, theirs = getattr(one, name), getattr(other, name)
         assert ours.tolist() == theirs.tolist(), name
 
 
-@given(before=st.lists(ONE, max_size=12), after=st.lists(ONE, min_size=1, max_size=6))
+@given(before=st.lists(ONE, max_size=12), after=st.lists(ONE, min_size=1, max_size=6), at_once=st.integers(1, 9))
 @settings(max_examples=100, deadline=None)
 def test_going_on_is_beginning_anew(
-    before: list[tuple[int, int, float, bool, int]], after: list[tuple[int, int, float, bool, int]]
+    before: list[tuple[int, int, float, bool, int]], after: list[tuple[int, int, float, bool, int]], at_once: int
 ) -> None:
-    equal(summed(trades(before)).with_more(trades(after)), summed(trades(before + after)))
+    parts = list(summed(trades(before)).with_more(trades(after), at_once))
+    assert len(parts) == max(-(-len(summed(trades(before))) // at_once), 1)
+    equal(Pairs.joined(parts), summed(trades(before + after)))
+    even = list(of_one_size(parts, 2))
+    assert [len(part) for part in even[:-1]] == [2] * (len(even) - 1)
+    assert 1 <= len(even[-1]) <= 2
+    equal(Pairs.joined(even), Pairs.joined(parts))
 
 
 def test_a_sum_is_gone_on_with_one_trade_after_the_other() -> None:
     """0.1 + 0.2 + 0.3 is not 0.1 + (0.2 + 0.3)."""
-    pairs = summed(trades([(0, 0, 0.1, True, 1)])).with_more(trades([(0, 0, 0.2, True, 2), (0, 0, 0.3, True, 3)]))
+    before = summed(trades([(0, 0, 0.1, True, 1)]))
+    (pairs,) = before.with_more(trades([(0, 0, 0.2, True, 2), (0, 0, 0.3, True, 3)]), 9)
     assert pairs.net.tolist() == [0.6000000000000001]
     assert (pairs.buys.tolist(), pairs.first.tolist(), pairs.last.tolist()) == ([3], [1], [3])
 
@@ -72,7 +89,7 @@ def test_a_customer_beyond_those_who_traded_is_no_other_one(known: int, tmp_path
     customers = pl.Series([f"c{number:05}" for number in range(known + 1)])  # the last one's row was set aside
     before.write(tmp_path, customers, pl.Series(["X"]))
     after = [(known, 0, 5.0, True, 2)]
-    grown = Pairs.read(tmp_path, customers, pl.Series(["X"])).with_more(trades(after))
+    (grown,) = Pairs.read(tmp_path, customers, pl.Series(["X"])).with_more(trades(after), known)
     equal(grown, summed(trades([*((number, 0, 1.0, True, 1) for number in range(known)), *after])))
 
 
@@ -150,6 +167,20 @@ def test_a_table_that_grows_comes_to_the_holdings_of_a_night_that_knows_nothing(
     assert nights.holdings(last).equals(nights.holdings(last, kept=False), null_equal=True)
     part_files(nights.trades)[1].unlink()
     assert nights.holdings(last).equals(nights.holdings(last, kept=False), null_equal=True)
+
+
+def test_sums_are_kept_anew_where_much_has_come(tmp_path: Path) -> None:
+    """Of 41 trades one is little enough to be added each night; of 71 the 31 of two days are not."""
+    nights = Nights(tmp_path)
+    nights.add(DAY, "bcd", "BC", n=40)
+    nights.holdings(DAY)
+    (first,) = (tmp_path / "kept" / "carried").iterdir()
+    for number, (trades_, again) in enumerate([(1, False), (30, True)], start=1):
+        as_of = DAY + timedelta(days=number)
+        nights.add(as_of, "abe", "ABD", n=trades_)
+        assert nights.holdings(as_of).equals(nights.holdings(as_of, kept=False), null_equal=True)
+        (folder,) = (tmp_path / "kept" / "carried").iterdir()
+        assert (folder != first) == again
 
 
 def test_damaged_sums_are_not_used(tmp_path: Path) -> None:
