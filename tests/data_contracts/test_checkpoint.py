@@ -20,6 +20,7 @@ from data_contracts.contract import CheckContext, Expectation
 from data_contracts.errors import ContractBlocked
 from data_contracts.landing import LandedTable, read_landing
 from data_contracts.verdicts import RuleVerdict, TableVerdict
+from tests.data_contracts.conftest import CONTEXT, write_sound
 
 AS_OF = date(2021, 6, 30)
 Future = Literal["withhold", "block"]
@@ -44,8 +45,15 @@ def blocked(source: Path, run: Path, context: CheckContext, future: Future = "bl
     return str(caught.value)
 
 
-def test_a_sound_source_passes_whole(source: Path, tmp_path: Path, context: CheckContext) -> None:
-    verdicts = night(source, tmp_path / "run", context)
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, TableVerdict]]:
+    """A night on the sound source, to be read: its folder and its verdicts."""
+    place = tmp_path_factory.mktemp("sound")
+    return place / "run", night(write_sound(place / "source"), place / "run", CONTEXT)
+
+
+def test_a_sound_source_passes_whole(sound: tuple[Path, dict[str, TableVerdict]]) -> None:
+    run, verdicts = sound
     assert [(v.table, v.outcome, v.accepted, v.quarantined) for v in verdicts.values()] == [
         ("assets", "pass", 3, 0),
         ("customers", "pass", 3, 0),
@@ -53,18 +61,18 @@ def test_a_sound_source_passes_whole(source: Path, tmp_path: Path, context: Chec
         ("transactions", "pass", 4, 0),
         ("restricted", "pass", 0, 0),
     ]
-    snapshot = pl.read_parquet(tmp_path / "run" / "snapshot" / "transactions.parquet")
+    snapshot = pl.read_parquet(run / "snapshot" / "transactions.parquet")
     assert snapshot.columns[-1] == "_source_row"
     assert snapshot["record_kind"].to_list() == ["full"] * 4
     assert snapshot["customer_id"].to_list() == ["ann", "ann", "bob", "ann"]  # in the order of the source
-    assert not list((tmp_path / "run" / "snapshot").glob(".*"))
+    assert not list((run / "snapshot").glob(".*"))
 
 
 def test_a_future_row_stops_the_night(source: Path, tmp_path: Path, context: CheckContext) -> None:
     for number in range(5, 17):
         append(source, "transactions.csv", f"{number},bob,US0378331005,buy,2021-06-01,100.0,{number}")
     append(source, "transactions.csv", "17,bob,US0378331005,buy,2021-07-03,100.0,1")
-    message = blocked(source, tmp_path / "run", replace(context, quarantine_limits={"transactions": 0.5}))
+    message = blocked(source, tmp_path / "run", replace(context, quarantine_limits={"transactions": 0.5}, ask_library=False))
     assert message.splitlines()[:3] == [
         "1 contract rule stops the night",
         "  transactions (transactions.csv): 1 row is dated after as_of 2021-06-30 (first: row 17, 2021-07-03)"
@@ -80,7 +88,7 @@ def test_a_future_row_stops_the_night(source: Path, tmp_path: Path, context: Che
 
 def test_a_replay_withholds_the_same_row_and_counts_it(source: Path, tmp_path: Path, context: CheckContext) -> None:
     append(source, "transactions.csv", "5,bob,US0378331005,buy,2021-07-03,100.0,1")
-    verdict = night(source, tmp_path / "run", context, "withhold")["transactions"]
+    verdict = night(source, tmp_path / "run", replace(context, ask_library=False), "withhold")["transactions"]
     assert (verdict.landed, verdict.read, verdict.withheld, verdict.accepted) == (5, 4, 1, 4)
     assert verdict.outcome == "pass"
 
@@ -174,11 +182,11 @@ def test_a_restriction_is_never_quarantined_silently(source: Path, tmp_path: Pat
     assert "restricted (restricted.csv): 1 row has no valid ISIN" in message
 
 
-def test_verdicts_json_tells_what_the_verdicts_say(source: Path, tmp_path: Path, context: CheckContext) -> None:
-    verdicts = night(source, tmp_path / "run", context)
-    written = json.loads((tmp_path / "run" / "contracts" / "verdicts.json").read_text(encoding="utf-8"))
+def test_verdicts_json_tells_what_the_verdicts_say(sound: tuple[Path, dict[str, TableVerdict]]) -> None:
+    run, verdicts = sound
+    written = json.loads((run / "contracts" / "verdicts.json").read_text(encoding="utf-8"))
     assert written == json.loads(json.dumps([verdict.as_dict() for verdict in verdicts.values()]))
-    gx = json.loads((tmp_path / "run" / "contracts" / "prices.gx.json").read_text(encoding="utf-8"))
+    gx = json.loads((run / "contracts" / "prices.gx.json").read_text(encoding="utf-8"))
     assert gx["success"] is True
     assert {result["result"]["element_count"] for result in gx["results"]} == {3}
     assert gx["statistics"]["unsuccessful_expectations"] == 0
@@ -213,8 +221,8 @@ def test_the_suite_is_the_librarys_own_and_carries_the_contracts_version(
     }
 
 
-def test_a_market_that_cannot_be_looked_up_is_not_asked(source: Path, tmp_path: Path, context: CheckContext) -> None:
-    rules = {rule.rule_id: rule for rule in night(source, tmp_path / "run", context)["assets"].rules}
+def test_a_market_that_cannot_be_looked_up_is_not_asked(sound: tuple[Path, dict[str, TableVerdict]]) -> None:
+    rules = {rule.rule_id: rule for rule in sound[1]["assets"].rules}
     assert rules["market_known"].checked == 0
     assert rules["market_known"].description.endswith("(not asked: there is nothing to hold it against)")
 
