@@ -21,6 +21,7 @@ from flows.contract_commands import contracts
 from flows.quarantine_commands import quarantine
 from flows.records.commands import COMMANDS as RECORDS
 from flows.records.tell import print_standing
+from flows.resume import remembered
 from flows.run_store import RunStore
 from flows.show_models import models
 
@@ -68,9 +69,9 @@ def _day(as_of: datetime | None) -> date | None:
 
 
 def _refuse_early(
-    preset: str, source: Path | None, as_of: datetime | None, settings: list[str] | None, resume: str | None
+    preset: str, source: Path | None, as_of: datetime | None, settings: list[str] | None, home: Path, resume: str | None
 ) -> dict[str, Any]:
-    """The overrides, after a bad setting was refused before anything starts."""
+    """The overrides, after a bad setting, or a run that cannot be gone on with, was refused before anything starts."""
     overrides = _overrides(settings)
     if resume is None:
         load_config(preset, source=source, as_of=_day(as_of), settings=overrides)
@@ -79,6 +80,8 @@ def _refuse_early(
             "--resume goes on with the settings of the run it names; no other may be given with it",
             remedy="leave out --preset, --source, --as-of and --set, or start a new run with them",
         )
+    else:
+        remembered(home, resume)
     return overrides
 
 
@@ -112,7 +115,7 @@ def nightly(
     reason: Annotated[str, typer.Option(help="Why it is corrected: becomes part of the record.")] = "",
 ) -> None:
     """Run one night: ingest, check, train, evaluate, recommend, report, publish. Exit status 3: the gate blocked it."""
-    overrides = _refuse_early(preset, source, as_of, settings, resume)
+    overrides = _refuse_early(preset, source, as_of, settings, home, resume)
     place = _prepare(home)
     from flows.nightly import nightly as night
 
@@ -132,7 +135,7 @@ def train(
     resume: Resume = None,
 ) -> None:
     """Train and evaluate without publishing anything."""
-    overrides = _refuse_early(preset, source, as_of, settings, resume)
+    overrides = _refuse_early(preset, source, as_of, settings, home, resume)
     place = _prepare(home)
     from flows.train import train as training
 

@@ -52,6 +52,7 @@ def test_resume_takes_no_other_settings_and_names_what_is_not_there(tmp_path: Pa
     done = nightfolio("train", "--resume", "2024-06-28-01", home=tmp_path)
     assert done.returncode == 2
     assert "no run '2024-06-28-01'" in done.stderr
+    assert not (tmp_path / "prefect").exists(), "refused before anything starts"
 
 
 def test_settings_lists_every_field_with_its_bounds(tmp_path: Path) -> None:
