@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -42,10 +43,17 @@ def check(source: Path, home: Path, *more: object) -> Result:
     return nightfolio("contracts", "check", "--source", source, "--as-of", SAMPLE_AS_OF, "--home", home, *more)
 
 
-def test_a_row_is_shown_released_and_then_accepted(tmp_path: Path) -> None:
-    (source, place), home = spoilt(tmp_path / "source"), tmp_path / "home"
-    out = home / "failed" / RUN  # what is kept has the shape of a run
-    first = check(source, home, "--out", out)
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, Path, Result]:
+    """The spoilt samples, the row as FILE:ROW, a home with what a check of them kept, and what it said; to be read only."""
+    place = tmp_path_factory.mktemp("checked")
+    (source, row), home = spoilt(place / "source"), place / "home"
+    return source, row, home, check(source, home, "--out", home / "failed" / RUN)  # what is kept has the shape of a run
+
+
+def test_a_row_is_shown_released_and_then_accepted(checked: tuple[Path, str, Path, Result], tmp_path: Path) -> None:
+    source, place, kept_home, first = checked
+    home = shutil.copytree(kept_home, tmp_path / "home")
     assert first.exit_code == 0, first.output
     assert f"nightfolio {source} as of 2021-06-30" in first.stdout
     assert "price_outlier" in first.stdout
@@ -82,10 +90,8 @@ def test_what_an_earlier_check_kept_is_not_written_over(tmp_path: Path) -> None:
     assert sorted(out.rglob("*")) == kept
 
 
-def test_a_night_knows_the_last_publications_columns_and_the_releases(tmp_path: Path) -> None:
-    (source, _), home = spoilt(tmp_path / "source"), tmp_path / "home"
-    published = tmp_path / "run"
-    check(source, home, "--out", published)
+def test_a_night_knows_the_last_publications_columns_and_the_releases(checked: tuple[Path, str, Path, Result]) -> None:
+    source, published = checked[0], checked[2] / "failed" / RUN
     given = (Release("prices", "0" * 64, ("price_outlier",), "S", "r", "run", "f", 1, "t"),)
     config = load_config("firm", source=source)
     context = context_of(config, SAMPLE_AS_OF, given, published)
@@ -170,10 +176,9 @@ def test_the_reconciliation_is_listed_by_customer_and_asset(tmp_path: Path) -> N
 
 def test_a_check_compares_with_the_homes_last_publication_and_says_so(tmp_path: Path) -> None:
     source, home = write_samples(tmp_path / "source", csv=True), tmp_path / "home"
-    first = check(source, home)
-    assert f"compared with no earlier delivery: {home} has no publication of this format" in first.stdout
     published = home / "published" / RUN
-    check(source, home, "--out", published)
+    first = check(source, home, "--out", published)
+    assert f"compared with no earlier delivery: {home} has no publication of this format" in first.stdout
     manifest = {"as_of": str(SAMPLE_AS_OF), "config": {"source": {"format": "nightfolio"}}}
     (published / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     closes = pl.read_csv(source / "prices.csv")
@@ -194,9 +199,8 @@ def test_a_check_compares_with_the_homes_last_publication_and_says_so(tmp_path: 
         assert compared_with(home, "nightfolio", SAMPLE_AS_OF, None) is None
 
 
-def test_an_unknown_rule_or_table_of_the_quarantine_is_named(tmp_path: Path) -> None:
-    (source, _), home = spoilt(tmp_path / "source"), tmp_path / "home"
-    check(source, home, "--out", home / "failed" / RUN)
+def test_an_unknown_rule_or_table_of_the_quarantine_is_named(checked: tuple[Path, str, Path, Result]) -> None:
+    home = checked[2]
     show = ("quarantine", "show", "--home", home, "--run", RUN)
 
     def refused(*more: str) -> ConfigError:

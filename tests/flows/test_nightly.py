@@ -192,7 +192,8 @@ def test_a_customer_with_no_history_is_served_and_told_so(run: Path) -> None:
 
 
 def test_portfolio_attention_serves_customers_without_history_and_says_which_features_spoke(run: Path, tmp_path: Path) -> None:
-    config = load_config("smoke", settings={"train.models": ["portfolio_attention"], "recommend.model": "portfolio_attention"})
+    settings = {"train.models": ["portfolio_attention"], "recommend.model": "portfolio_attention", "recommend.k": 3}
+    config = load_config("smoke", settings=settings)
     present = run / "histories" / "present"
     train_model(config, "portfolio_attention", present, tmp_path / "model")
     out = recommend(config, "a-run", AS_OF, run / "snapshot", present, tmp_path / "model", tmp_path / "out")
