@@ -3,6 +3,7 @@ network."""
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ PLOTLY_FILE = "plotly.min.js"
 """The one copy of plotly's library that all pages of a pack share."""
 
 
+@functools.cache
 def environment() -> Environment:
-    """A fresh engine. Unknown names in a template are errors, and every string is made plain before it is
-    escaped."""
+    """The engine, one for all pages, so that each template is compiled once. Unknown names in a template are errors, and
+    every string is made plain before it is escaped."""
     engine = Environment(
         loader=PackageLoader("reports", "templates"),
         autoescape=True,
