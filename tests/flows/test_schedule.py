@@ -82,7 +82,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
             serve = subprocess.Popen(
                 [
                     binaries / "nightfolio", "serve", "--preset", "smoke", "--home", str(home),
-                    "--set", "train.epochs=1", "--set", "audit.ablations=[]", "--set", "audit.consistency_sample=0",
+                    "--set", 'train.models=["popularity"]', "--set", "recommend.model=popularity",
                     "--set", "schedule.cron=* * * * *", "--set", "schedule.time_zone=UTC",
                 ],
                 env=environment, stdout=out, stderr=out,
