@@ -31,19 +31,18 @@ def suite_of(contract: Contract) -> Any:
     gx, _ = library()
     from data_contracts.rule_expectation import ExpectRowsToKeepRule
 
-    suite = gx.ExpectationSuite(name=contract.table, meta={"contract_version": contract.version})
-    for rule in contract.rules:
-        suite.add_expectation(
-            ExpectRowsToKeepRule(
-                rule_id=rule.rule_id,
-                statement=rule.statement,
-                description=rule.description,
-                notes=rule.remedy,
-                severity=_SEVERITIES[rule.severity],
-                meta={"severity": rule.severity, "limit": rule.limit, "columns": list(rule.columns)},
-            )
+    rules = [
+        ExpectRowsToKeepRule(
+            rule_id=rule.rule_id,
+            statement=rule.statement,
+            description=rule.description,
+            notes=rule.remedy,
+            severity=_SEVERITIES[rule.severity],
+            meta={"severity": rule.severity, "limit": rule.limit, "columns": list(rule.columns)},
         )
-    return suite
+        for rule in contract.rules
+    ]
+    return gx.ExpectationSuite(name=contract.table, meta={"contract_version": contract.version}, expectations=rules)
 
 
 def validate_table(table: FlaggedTable, gx_json: Path, later: Later = at_once) -> TableCounts:
