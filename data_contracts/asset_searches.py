@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 
 from data_contracts import columns as c
+from data_contracts.check_context import CheckContext
 from data_contracts.coded import look_up
-from data_contracts.contract import ROW, CheckContext, Detail, Search
+from data_contracts.contract import ROW, Detail, Search
 
 _EMPTY = pl.Series(ROW, [], pl.get_index_type())
 _FROM, _BEFORE = "_from", "_before"  # days on which a trade of the asset comes too early: _from <= day < _before

@@ -12,7 +12,8 @@ from typing import Final
 import polars as pl
 
 from data_contracts import columns as c
-from data_contracts.contract import ROW, CheckContext
+from data_contracts.check_context import CheckContext
+from data_contracts.contract import ROW
 
 TRADED_SHARE: Final = 0.5  # of the listed assets
 NO_MARKET: Final = "(no market)"  # assets whose market is not known are held against one another

@@ -12,7 +12,7 @@ import polars as pl
 from data_contracts.coded_table import CodedTable
 
 if TYPE_CHECKING:
-    from data_contracts.contract import CheckContext
+    from data_contracts.check_context import CheckContext
 
 
 @dataclass(frozen=True)

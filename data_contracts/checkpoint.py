@@ -29,9 +29,10 @@ from data_contracts import (
     transactions,
 )
 from data_contracts import columns as c
+from data_contracts.check_context import CheckContext
 from data_contracts.coded_table import code_columns, extended, keep_codes, without
 from data_contracts.contents import compare_contents
-from data_contracts.contract import ROW, CheckContext, Contract, Rule
+from data_contracts.contract import ROW, Contract, Rule
 from data_contracts.expectations import Later, at_once
 from data_contracts.findings import carried_of, hashes_of, keep_findings
 from data_contracts.flagged import FlaggedTable, TableCounts, flag_table

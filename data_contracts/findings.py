@@ -19,8 +19,9 @@ import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.carried import Carried
+from data_contracts.check_context import CheckContext
 from data_contracts.coded_table import link_codes, read_codes, write_codes
-from data_contracts.contract import CheckContext, Contract
+from data_contracts.contract import Contract
 from data_contracts.flagged import FlaggedTable, TableCounts
 from data_contracts.parts import part_files, row_count
 from data_contracts.shelf import Note, Shelf, part_hashes

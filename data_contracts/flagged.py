@@ -14,8 +14,9 @@ from typing import Final
 import polars as pl
 
 from data_contracts.carried import Carried, Continued
+from data_contracts.check_context import CheckContext, Shared
 from data_contracts.coded_table import CodedTable, code_columns
-from data_contracts.contract import AS_OF, ROW, CheckContext, Contract, RepeatSearch, Rule, Shared
+from data_contracts.contract import AS_OF, ROW, Contract, RepeatSearch, Rule
 from data_contracts.repeats import find_repeats
 
 _AT_ONCE: Final = 2  # searches side by side: each holds its columns in memory

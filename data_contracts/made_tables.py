@@ -11,8 +11,9 @@ from pathlib import Path
 
 import polars as pl
 
+from data_contracts.check_context import CheckContext
 from data_contracts.checkpoint import CONTRACTS, landed_rows, rule_verdict
-from data_contracts.contract import CheckContext, Contract
+from data_contracts.contract import Contract
 from data_contracts.flagged import flag_table
 from data_contracts.landing.landed import LandedTable
 from data_contracts.parts import row_count

@@ -16,7 +16,8 @@ import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.calendar import NO_MARKET, TRADED, days_of_closes, market_of_assets, open_weekdays
-from data_contracts.contract import ROW, CheckContext, Detail, Search
+from data_contracts.check_context import CheckContext
+from data_contracts.contract import ROW, Detail, Search
 
 Hole = Literal["gap", "stale", "sparse"]
 

@@ -13,9 +13,10 @@ import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.carried import Continued
+from data_contracts.check_context import CheckContext
 from data_contracts.coded import gather, group_starts, look_up, order_and_groups
 from data_contracts.coded_table import NONE, CodedTable, code_columns, places
-from data_contracts.contract import ROW, Carry, CheckContext, Rule, Search
+from data_contracts.contract import ROW, Carry, Rule, Search
 
 ROWS_AT_ONCE: Final = 1 << 24  # rows whose pairs are numbered together: 128 MB
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: spreads neighbours (Knuth, vol. 3, 6.4)

@@ -12,7 +12,8 @@ from typing import Final
 import polars as pl
 
 from data_contracts import columns as c
-from data_contracts.contract import AS_OF, ROW, Before, CheckContext, Column, Contract, Example, Rule, Search
+from data_contracts.check_context import CheckContext
+from data_contracts.contract import AS_OF, ROW, Before, Column, Contract, Example, Rule, Search
 from data_contracts.rules import flag, not_null, one_of
 from data_contracts.searches import exact_repeats, unknown_reference
 

@@ -16,8 +16,9 @@ import numpy.typing as npt
 import polars as pl
 
 from data_contracts.carried import Continued
+from data_contracts.check_context import CheckContext
 from data_contracts.coded_table import CodedColumn, CodedTable
-from data_contracts.contract import ROW, CheckContext, Contract, RepeatSearch
+from data_contracts.contract import ROW, Contract, RepeatSearch
 
 # Common columns that more of the rows share with another are no use: each search then looks for its own candidates.
 WORTHWHILE = 0.2

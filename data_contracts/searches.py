@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 
 from data_contracts import columns as c
+from data_contracts.check_context import CheckContext
 from data_contracts.coded import look_up
-from data_contracts.contract import ROW, CheckContext, RepeatSearch, Search
+from data_contracts.contract import ROW, RepeatSearch, Search
 
 Keep = Literal["first", "last", "none"]
 

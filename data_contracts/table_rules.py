@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from data_contracts.check_context import CheckContext
 from data_contracts.contents import COMMON, FEWER, Contents
-from data_contracts.contract import CheckContext, Contract, Expectation, Severity
+from data_contracts.contract import Contract, Expectation, Severity
 from data_contracts.expectations import Later, at_once, count_failures
 from data_contracts.landing.drift import compare
 from data_contracts.landing.landed import LandedTable

@@ -13,7 +13,8 @@ import polars as pl
 from data_contracts import columns as c
 from data_contracts.calendar import market_days, market_of_assets, open_weekdays
 from data_contracts.carried import Continued
-from data_contracts.contract import ROW, Carry, CheckContext, Detail, Rule, Search
+from data_contracts.check_context import CheckContext
+from data_contracts.contract import ROW, Carry, Detail, Rule, Search
 from data_contracts.repeats import candidates
 
 ALMOST_ALL: Final = 0.9  # of the weekdays: a market with closes on so many of them has one whenever it trades

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data_contracts.coded import Positions, halves, order_and_groups, order_by
-from lightning_modules.histories import days_since_epoch
+from lightning_modules.days import days_since_epoch
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Events:
     first: npt.NDArray[np.bool_]
 
     def table(self) -> pa.Table:
-        """[E] item (1..N), day, weight, first: what ``lightning_modules.histories`` writes."""
+        """[E] item (1..N), day, weight, first: what ``lightning_modules.history_files`` writes."""
         first = pa.array(self.first.view(np.uint8))
         return pa.table({"item": pa.array(self.item), "day": pa.array(self.day), "weight": pa.array(self.weight), "first": first})
 

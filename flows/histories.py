@@ -21,7 +21,7 @@ from flows.market_features import encode, market_regime, price_features
 from flows.market_states import market_states
 from flows.purchases import purchases
 from flows.sections.histories import HistoriesConfig
-from lightning_modules.histories import write_histories
+from lightning_modules.history_files import write_histories
 
 ASSET_COLUMNS = (
     "asset_name",
@@ -38,7 +38,7 @@ CUSTOMER_COLUMNS = ("customer_type", "risk_level", "risk_predicted", "investment
 def build_histories(
     snapshot: Path, cut: date, settings: HistoriesConfig, as_of: date, out: Path, kept: Path | None = None
 ) -> Path:
-    """Writes the histories directory of ``cut`` to ``out`` (format: :mod:`lightning_modules.histories`).
+    """Writes the histories directory of ``cut`` to ``out`` (format: :mod:`lightning_modules.history_files`).
 
     ``kept``: the folder in which events are kept for the next night; they come to the same bytes.
     Also ``regime.parquet`` (date, level, regime) and, in ``items.parquet``, the raw features beside each asset.

@@ -26,7 +26,7 @@ from data_contracts.shelf import Note, Shelf, part_hashes
 from data_contracts.storage import file_sha256
 from flows.events import Events, events_of
 from flows.purchases import Purchases, later_purchases
-from lightning_modules import histories
+from lightning_modules import history_files
 
 _FILES: Final = ("events.arrow", "offsets.arrow", "items.parquet", "customers.parquet")
 
@@ -99,7 +99,7 @@ class KeptEvents:
 
     def __init__(self, kept: Path, transactions: Path, cut: date, days: int) -> None:
         # Besides the table: how far back they end, and the code that makes and writes them.
-        depends = (str(days), _code(), file_sha256(Path(histories.__file__)))
+        depends = (str(days), _code(), file_sha256(Path(history_files.__file__)))
         self._shelf, self._transactions = Shelf(kept, "events", cut, depends), transactions
         self._hashes = part_hashes(transactions)
 

@@ -10,7 +10,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from lightning_modules.histories import days_since_epoch
+from lightning_modules.days import days_since_epoch
 from lightning_modules.market_states import REGIMES, MarketStates
 
 STEP_DAYS = 7

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from lightning_modules.histories import Histories, write_histories
+from lightning_modules.histories import Histories
+from lightning_modules.history_files import write_histories
 
 
 def drawn_customers(histories: Histories, count: int, seed: int) -> npt.NDArray[np.int64]:

@@ -23,7 +23,8 @@ from lightning_modules.checkpoint_io import SafetensorsCheckpointIO
 from lightning_modules.early_stopping import is_over
 from lightning_modules.examples import POOL_BATCHES, LengthBuckets, PurchaseExamples, SequenceExamples
 from lightning_modules.family import FAMILY
-from lightning_modules.histories import ARROW_FILES, Histories
+from lightning_modules.histories import Histories
+from lightning_modules.history_files import ARROW_FILES
 from lightning_modules.lean_lightning import L
 from lightning_modules.module import LogRow, RankerModule
 from lightning_modules.objective import Negatives

@@ -20,7 +20,7 @@ import polars as pl
 
 from data_contracts.errors import LandingError
 from flows.market_features import encode
-from lightning_modules.histories import write_histories
+from lightning_modules.history_files import write_histories
 
 TABLES = ("splits", "training_interactions", "test_interactions", "eligible_customers", "eligible_assets", "asset_returns")
 UNKNOWN = "Not_Available"

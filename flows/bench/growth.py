@@ -17,8 +17,9 @@ import polars as pl
 import pyarrow as pa
 
 from flows.bench.device import device_line, found_gpu
+from lightning_modules.days import days_since_epoch
 from lightning_modules.fit import ModelSpec, TrainSettings, fit
-from lightning_modules.histories import days_since_epoch, write_histories
+from lightning_modules.history_files import write_histories
 from reports.growth import write_growth_page
 
 CUT = date(2000, 1, 1)

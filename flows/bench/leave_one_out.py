@@ -25,7 +25,8 @@ import numpy.typing as npt
 import polars as pl
 
 from data_contracts.errors import LandingError
-from lightning_modules.histories import days_since_epoch, write_histories
+from lightning_modules.days import days_since_epoch
+from lightning_modules.history_files import write_histories
 
 Stage = Literal["validation", "test"]
 CUT = date(2000, 1, 1)  # any day does: only the order is known

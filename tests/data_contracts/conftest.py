@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_contracts.contract import CheckContext
+from data_contracts.check_context import CheckContext
 
 AS_OF = date(2021, 6, 30)
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from data_contracts.asset_searches import before_listing, listing_detail, without_close
+from data_contracts.check_context import CheckContext
 from data_contracts.checkpoint import CONTRACTS
 from data_contracts.coded_table import code_columns
-from data_contracts.contract import ROW, CheckContext
+from data_contracts.contract import ROW
 from data_contracts.samples import example_table
 
 APPLE, BAE, BAYER = "US0378331005", "GB0002634946", "DE000BAY0017"

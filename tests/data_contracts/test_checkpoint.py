@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_contracts import checkpoint, expectations, suites
+from data_contracts.check_context import CheckContext
 from data_contracts.checkpoint import check_landing, check_table
-from data_contracts.contract import CheckContext, Expectation
+from data_contracts.contract import Expectation
 from data_contracts.errors import ContractBlocked
 from data_contracts.landing import LandedTable, read_landing
 from data_contracts.verdicts import RuleVerdict, TableVerdict

@@ -18,8 +18,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from data_contracts.check_context import CheckContext
 from data_contracts.checkpoint import CONTRACTS, check_table
-from data_contracts.contract import CheckContext, Contract
+from data_contracts.contract import Contract
 from data_contracts.landing.landed import LandedTable, SourceFile
 
 AS_OF = date(2021, 6, 30)

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from data_contracts.check_context import CheckContext
 from data_contracts.checkpoint import check_landing
-from data_contracts.contract import CheckContext
 from data_contracts.errors import LandingError
 from data_contracts.holdings import derive_holdings
 from data_contracts.landing import LandedTable, read_landing

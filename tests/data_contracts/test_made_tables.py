@@ -9,8 +9,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from data_contracts.check_context import CheckContext
 from data_contracts.checkpoint import CONTRACTS
-from data_contracts.contract import AS_OF, ROW, CheckContext
+from data_contracts.contract import AS_OF, ROW
 from data_contracts.made_tables import check_made
 from data_contracts.samples import SAMPLE_AS_OF, example_table
 from data_contracts.searches import not_ascending

@@ -10,8 +10,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from data_contracts.check_context import CheckContext
 from data_contracts.checkpoint import CONTRACTS
-from data_contracts.contract import ROW, CheckContext
+from data_contracts.contract import ROW
 from data_contracts.market_gaps import holes
 from data_contracts.samples import example_table
 

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_contracts import oversold
-from data_contracts.contract import ROW, CheckContext
+from data_contracts.check_context import CheckContext
+from data_contracts.contract import ROW
 
 AS_OF = date(2024, 6, 28)
 CONTEXT = CheckContext(AS_OF, {}, {}, 7, 0.5, 0.5, {})

@@ -17,8 +17,9 @@ import pytest
 
 from data_contracts import checkpoint
 from data_contracts.carried import Carried
+from data_contracts.check_context import CheckContext
 from data_contracts.checkpoint import check_landing
-from data_contracts.contract import CheckContext, Contract
+from data_contracts.contract import Contract
 from data_contracts.errors import ContractBlocked
 from data_contracts.findings import carried_of
 from data_contracts.landing import read_landing

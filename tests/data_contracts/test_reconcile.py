@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from data_contracts.check_context import CheckContext
 from data_contracts.checkpoint import check_landing
-from data_contracts.contract import CheckContext
 from data_contracts.errors import ContractBlocked
 from data_contracts.landing import read_landing
 from data_contracts.reconcile import differences

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from data_contracts.check_context import CheckContext
 from data_contracts.checkpoint import CONTRACTS, check_landing
-from data_contracts.contract import CheckContext
 from data_contracts.landing import read_landing
 from data_contracts.releases import Release, content_hash
 from data_contracts.verdicts import TableVerdict

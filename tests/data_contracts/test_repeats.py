@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_contracts import repeats
-from data_contracts.contract import ROW, CheckContext, Column, Contract, Rule
+from data_contracts.check_context import CheckContext
+from data_contracts.contract import ROW, Column, Contract, Rule
 from data_contracts.searches import conflicting_key, exact_repeats
 
 CONTEXT = CheckContext(date(2021, 6, 30), {}, {}, 7, 0.5, 0.5, {})

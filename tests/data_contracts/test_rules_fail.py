@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from data_contracts.check_context import CheckContext
 from data_contracts.checkpoint import CONTRACTS, check_table
-from data_contracts.contract import CheckContext
 from data_contracts.landing.landed import LandedTable, SourceFile
 
 D = date

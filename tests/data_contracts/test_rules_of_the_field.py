@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from data_contracts import checkpoint
 from data_contracts import oversold as oversold_search
+from data_contracts.check_context import CheckContext
 from data_contracts.checkpoint import CONTRACTS, check_table
-from data_contracts.contract import AS_OF, ROW, Before, CheckContext, Contract, Example, Repair, Rule
+from data_contracts.contract import AS_OF, ROW, Before, Contract, Example, Repair, Rule
 from data_contracts.landing.landed import LandedTable
 from data_contracts.samples import SAMPLE_AS_OF, example_table
 from data_contracts.verdicts import TableVerdict

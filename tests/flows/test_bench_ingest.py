@@ -8,8 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
+from data_contracts.check_context import CheckContext
 from data_contracts.checkpoint import check_landing
-from data_contracts.contract import CheckContext
 from data_contracts.landing import read_landing
 from flows.bench.ingest import table
 from flows.bench.ingest_data import add_a_day, make_delivery

@@ -17,7 +17,8 @@ from data_contracts.simulate_sectors import SECTOR_DEFENSIVE, SECTOR_NAMES
 from flows.market_features import market_regime
 from flows.market_states import market_states
 from lightning_modules.fit import fit, load_ranker
-from lightning_modules.histories import Histories, HistoryBatch, write_histories
+from lightning_modules.histories import Histories, HistoryBatch
+from lightning_modules.history_files import write_histories
 from lightning_modules.market_states import BEAR, BULL
 from lightning_modules.settings import ModelKind, ModelSpec, RegimeMode, TrainSettings
 

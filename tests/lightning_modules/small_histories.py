@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lightning_modules.histories import Histories, write_histories
+from lightning_modules.histories import Histories
+from lightning_modules.history_files import write_histories
 from lightning_modules.market_states import MarketStates
 
 CUT = date(2020, 1, 31)

@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_contracts.errors import TrainingError
-from lightning_modules.histories import Histories, days_since_epoch, write_histories
+from lightning_modules.days import days_since_epoch
+from lightning_modules.histories import Histories
+from lightning_modules.history_files import write_histories
 from tests.lightning_modules.small_histories import CUT, CUT_DAY, write
 
 ROWS = [[(2, 9), (1, 9), (2, 3)], [], [(3, 1)]]

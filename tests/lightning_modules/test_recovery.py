@@ -14,7 +14,8 @@ import torch
 from lightning_modules.evaluation import rank_tables
 from lightning_modules.faithfulness import prove
 from lightning_modules.fit import fit, load_ranker
-from lightning_modules.histories import Histories, write_histories
+from lightning_modules.histories import Histories
+from lightning_modules.history_files import write_histories
 from lightning_modules.importance import weights_table
 from lightning_modules.popularity import popularity_scores
 from lightning_modules.settings import ModelSpec, TrainSettings
