@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -30,15 +31,23 @@ class Purchases:
     day: Days  # since 1970-01-01
     weight: npt.NDArray[np.float32]  # log(1 + EUR)
 
-    @property
+    @functools.cached_property
     def customers(self) -> pl.Series:
         """customer_id of all buyers, in order."""
-        return self.customer.texts.gather(self.customer.present(self.customer.codes)).alias("customer_id")
+        return self.customer.texts.gather(self._buyers).alias("customer_id")
 
-    @property
+    @functools.cached_property
     def assets(self) -> pl.Series:
         """asset_id of everything bought, in order."""
-        return self.asset.texts.gather(self.asset.present(self.asset.codes)).alias("asset_id")
+        return self.asset.texts.gather(self._bought).alias("asset_id")
+
+    @functools.cached_property
+    def _buyers(self) -> Codes:
+        return self.customer.present(self.customer.codes)
+
+    @functools.cached_property
+    def _bought(self) -> Codes:
+        return self.asset.present(self.asset.codes)
 
     def events(self, customer_ids: pl.Series, asset_ids: pl.Series) -> Events:
         """The events as places among sorted identifiers that hold all buyers and bought."""
@@ -46,14 +55,12 @@ class Purchases:
 
     def among(self, customer_ids: pl.Series, asset_ids: pl.Series) -> tuple[Codes, Days, Days, npt.NDArray[np.float32]]:
         """customer (from 0), item (from 1), day, weight [E]: places among sorted identifiers that hold all of theirs."""
-        customer, item = places(self.customer.texts, customer_ids), places(self.asset.texts, asset_ids)
-        # NONE + 1 is 0: an asset that nobody bought is no item.
-        return (
-            look_up(customer, self.customer.codes),
-            look_up((item + np.uint32(1)).astype(np.int32), self.asset.codes),
-            self.day,
-            self.weight,
-        )
+        # Only of those who bought: of a day's purchases they are few, of texts there are many.
+        customer = np.zeros(len(self.customer.texts), np.uint32)
+        customer[self._buyers] = places(self.customers, customer_ids)
+        item = np.zeros(len(self.asset.texts), np.int32)
+        item[self._bought] = places(self.assets, asset_ids).astype(np.int32) + 1
+        return look_up(customer, self.customer.codes), look_up(item, self.asset.codes), self.day, self.weight
 
 
 def purchases(transactions: Path, cut: date) -> Purchases:
