@@ -6,10 +6,10 @@ So a table of any size costs one streaming pass to be counted, and a bad row is 
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -124,11 +124,16 @@ def flag_table(
     alone = [rule for rule in contract.rules if rule.search is not None and not isinstance(rule.search, RepeatSearch)]
     # Some searches are one thread's work in arrays: beside them, others keep the second core busy. From the last rule back,
     # since the dearest stands near the end.
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
         repeats = pool.submit(find_repeats, contract, numbered, context, continued)
-        searches = [(rule.rule_id, pool.submit(_search, rule, numbered, context, continued)) for rule in alone[::-1]]
-        hits = repeats.result()
-        found = {rule_id: search.result() for rule_id, search in searches}
+        searches = {rule.rule_id: pool.submit(_search, rule, numbered, context, continued) for rule in alone[::-1]}
+        tasks: list[Future[Any]] = [repeats, *searches.values()]
+        wait(tasks, return_when=FIRST_EXCEPTION)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after a fault, or an interrupt, nothing more is begun
+    hits = repeats.result()  # begun first, so never left out
+    found = {rule.rule_id: searches[rule.rule_id].result() for rule in alone if not searches[rule.rule_id].cancelled()}
     hits |= {rule_id: rows.cast(pl.get_index_type()) for rule_id, rows in found.items() if rows is not None}
     return FlaggedTable(contract, numbered, hits, context.as_of, coded, continued)
 

@@ -154,15 +154,14 @@ class _StatedDays:
     """The day of each pair's statement, days since 1970; the smallest number where there is none."""
 
     def __init__(self, stated: pl.LazyFrame, customers: pl.Series, assets: pl.Series) -> None:
-        self.stated, self.customers, self.assets = stated, customers, assets
+        spoken = stated.select(c.CUSTOMER_ID, c.ASSET_ID, pl.col("_stated_day").to_physical().alias("day")).collect()
+        self._coded = spoken.select(
+            pl.Series("customer", places(spoken[c.CUSTOMER_ID], customers)),
+            pl.Series("asset", places(spoken[c.ASSET_ID], assets)),
+            "day",
+        ).lazy()
 
     def __call__(self, customer: Codes, asset: Codes) -> npt.NDArray[np.int32]:
-        spoken = self.stated.select(c.CUSTOMER_ID, c.ASSET_ID, pl.col("_stated_day").to_physical().alias("day")).collect()
-        coded = spoken.lazy().select(
-            pl.Series("customer", places(spoken[c.CUSTOMER_ID], self.customers)),
-            pl.Series("asset", places(spoken[c.ASSET_ID], self.assets)),
-            "day",
-        )
         pairs = pl.LazyFrame({"customer": customer, "asset": asset})
-        joined = pairs.join(coded, on=["customer", "asset"], how="left", maintain_order="left")
+        joined = pairs.join(self._coded, on=["customer", "asset"], how="left", maintain_order="left")
         return joined.select(pl.col("day").fill_null(np.iinfo(np.int32).min)).collect().to_series().to_numpy()

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import polars as pl
 
 from data_contracts.coded import look_up
-from data_contracts.coded_table import CodedColumn, CodedTable, Codes, codes_of, places
+from data_contracts.coded_table import NONE, CodedColumn, CodedTable, Codes, codes_of, places
+from data_contracts.errors import ContractBlocked
 from data_contracts.parts import part_files
 from data_contracts.transactions import last_possible_date
 from flows.events import Events, events_of
@@ -104,4 +105,10 @@ def _rows(files: Sequence[Path], at: pl.Series) -> pl.DataFrame:
 
 def _numbered(rows: pl.DataFrame, at: npt.NDArray[np.integer[Any]], coded: CodedTable) -> Purchases:
     customer, asset = (CodedColumn(coded[name].texts, coded[name].codes[at]) for name in ("customer_id", "asset_id"))
+    for name, column in (("customer_id", customer), ("asset_id", asset)):
+        if column.codes.max(initial=0) == NONE:
+            raise ContractBlocked(
+                f"transactions: {int((column.codes == NONE).sum()):,} accepted purchases have no {name}",
+                remedy="the snapshot was not made by the contracts, or was altered since: nightfolio verify",
+            )
     return Purchases(customer, asset, rows["day"].to_numpy(), rows["weight"].to_numpy())

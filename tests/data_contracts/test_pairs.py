@@ -132,6 +132,11 @@ class Nights:
         )
         frame.write_parquet(self.trades / f"{day}.parquet")
 
+    def parts(self, as_of: date, kept: bool) -> list[int]:
+        closes = pl.LazyFrame({"asset_id": ["B"], "_last_close": [3.0]})
+        found = pair_sums._parts(self.trades, closes, as_of, None, self.folder / "kept" if kept else None)
+        return [part.height for part in found]
+
     def holdings(self, as_of: date, kept: bool = True) -> pl.DataFrame:
         return derive_holdings(self.trades, self.closes, None, as_of, self.folder / "kept" if kept else None).collect()
 
@@ -169,18 +174,31 @@ def test_a_table_that_grows_comes_to_the_holdings_of_a_night_that_knows_nothing(
     assert nights.holdings(last).equals(nights.holdings(last, kept=False), null_equal=True)
 
 
-def test_sums_are_kept_anew_where_much_has_come(tmp_path: Path) -> None:
-    """Of 41 trades one is little enough to be added each night; of 71 the 31 of two days are not."""
+def test_sums_are_kept_anew_where_much_has_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 41 trades one is little enough to be added each night; of 71 the 31 of two days are not.
+
+    The parts, which become row groups of a file, are those of a night that knows nothing.
+    """
+    monkeypatch.setattr(pair_sums, "PAIRS_AT_ONCE", 2)
     nights = Nights(tmp_path)
     nights.add(DAY, "bcd", "BC", n=40)
     nights.holdings(DAY)
     (first,) = (tmp_path / "kept" / "carried").iterdir()
     for number, (trades_, again) in enumerate([(1, False), (30, True)], start=1):
         as_of = DAY + timedelta(days=number)
-        nights.add(as_of, "abe", "ABD", n=trades_)
+        nights.add(as_of, "a", "ABD", n=trades_)  # pairs that are new, and stand before all others
         assert nights.holdings(as_of).equals(nights.holdings(as_of, kept=False), null_equal=True)
         (folder,) = (tmp_path / "kept" / "carried").iterdir()
         assert (folder != first) == again
+        assert nights.parts(as_of, kept=True) == nights.parts(as_of, kept=False)
+
+
+def test_sums_that_leave_a_trade_out_are_not_kept(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.add(DAY, "bcd", "BC")
+    nights.add(DAY + timedelta(days=1), "bcd", "BC")
+    nights.holdings(DAY)
+    assert not (tmp_path / "kept" / "carried").exists()
 
 
 def test_damaged_sums_are_not_used(tmp_path: Path) -> None:

@@ -45,6 +45,13 @@ def test_purchases_are_ordered_by_customer_and_day_and_then_as_they_stand() -> N
     assert popularity["buyers_31"].tolist() == pytest.approx([log(3), log(2), log(2)])
 
 
+def test_the_last_purchase_says_how_lately_an_item_was_bought() -> None:
+    """Bought 40 days ago and again yesterday: within 30 days; bought 40 days ago only: not."""
+    day = (CUT - date(1970, 1, 1)).days
+    found = events([(0, 1, day - 40, 1.0), (0, 1, day - 1, 1.0), (1, 1, day - 40, 1.0)]).buyers(1, CUT, [30, 90])
+    assert (found["buyers_30"].tolist(), found["buyers_90"].tolist()) == ([log(2)], [log(3)])
+
+
 def test_halves_of_the_customers_make_the_events_that_all_of_them_make() -> None:
     draw = np.random.default_rng(5)
     customer, item, day = (draw.integers(low, high, 500) for low, high in ((0, 9), (1, 6), (100, 160)))

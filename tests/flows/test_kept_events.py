@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from data_contracts.errors import ContractBlocked
 from data_contracts.parts import part_files
 from flows import kept_events
 from flows.histories import build_histories
@@ -128,3 +129,16 @@ def test_a_changed_file_or_damage_begins_anew(nights: Nights, anew: list[int], t
     assert nights.same(DAY + timedelta(days=1))
     assert anew == []
     assert len(part_files(nights.trades)) == 6
+
+
+@pytest.mark.parametrize("column", ["customer_id", "asset_id"])
+def test_a_purchase_that_names_nobody_is_nobodys(tmp_path: Path, column: str) -> None:
+    """No snapshot that the contracts made has one; in one that was altered it must not become somebody else's."""
+    nights = Nights(tmp_path)
+    nights.add(DAY, "bcd", "BC")
+    (file,) = part_files(nights.trades)
+    rows = pl.read_parquet(file)
+    absent = pl.when(pl.int_range(pl.len()) == int(rows["side"].eq("buy").arg_max() or 0)).then(None).otherwise(column)
+    rows.with_columns(absent.alias(column)).write_parquet(file)
+    with pytest.raises(ContractBlocked, match=f"transactions: 1 accepted purchases have no {column}"):
+        nights.histories(DAY, timedelta(0))
