@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.check_context import CheckContext
-from data_contracts.coded import look_up
 from data_contracts.contract import ROW, Detail, Search
 
 _EMPTY = pl.Series(ROW, [], pl.get_index_type())
@@ -33,9 +31,8 @@ def without_close(among: pl.Expr | None = None) -> Search:
             return _EMPTY
         if among is None and context.coded is not None and c.ASSET_ID in context.coded:
             one = context.coded[c.ASSET_ID]
-            # The last place is that of an absent text.
-            bare = np.append(one.texts.is_in(unpriced[c.ASSET_ID].implode()).to_numpy(), np.False_)
-            return pl.Series(ROW, np.flatnonzero(look_up(bare, one.codes)), pl.get_index_type())
+            bare = one.texts.is_in(unpriced[c.ASSET_ID].implode()).to_numpy()
+            return pl.Series(ROW, one.rows_of(bare), pl.get_index_type())
         chosen = rows if among is None else rows.filter(among)
         found = chosen.select(ROW, c.ASSET_ID).join(unpriced.lazy(), on=c.ASSET_ID, how="semi")
         return found.select(pl.col(ROW).sort()).collect(engine="streaming")[ROW]

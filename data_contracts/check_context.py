@@ -54,6 +54,20 @@ class CheckContext:
     kept: Path | None = None
     shared: Shared | None = None
 
+    @classmethod
+    def by_default(cls, as_of: date, references: Mapping[str, Path] | None = None, run_id: str = "") -> CheckContext:
+        """With the limits of the default settings, and no earlier publication to compare with."""
+        return cls(
+            as_of=as_of,
+            references=references or {},
+            previous_rows={},
+            freshness_days=7,
+            volume_change_limit=0.5,
+            price_jump_limit=0.5,
+            quarantine_limits={},
+            run_id=run_id,
+        )
+
     def once(self, key: tuple[Any, ...], table: pl.LazyFrame) -> pl.DataFrame:
         """``table`` collected, or what it was when a search of the same table first asked for the ``key``."""
         return table.collect() if self.shared is None else self.shared.collect(key, table)

@@ -7,6 +7,7 @@ values: numpy sorts such keys with vector instructions, ten million in a tenth o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -19,7 +20,7 @@ Positions = npt.NDArray[np.int64]
 
 T = TypeVar("T", bound=np.generic)
 
-_AT_ONCE: Final = 1 << 20
+AT_ONCE: Final = 1 << 20  # places looked up together
 WORTH_TWO: Final = 1 << 16  # rows from which on a second thread is worth its start
 
 
@@ -46,43 +47,43 @@ def order_and_groups(*keys: Ints, rows: Positions | None = None) -> tuple[Positi
     if n == 0:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     position_bits = max(n - 1, 1).bit_length()
-    before: Positions | None = None
+    order: npt.NDArray[np.int64] | None = None
     left = list(keys)
     while left:
         # As many of the last keys as fit into 64 bits with the position; the sort is stable, so the rest come after.
         taken = [left.pop()]
         bits = [_bits(taken[0])]
         if bits[0] + position_bits > 64:
-            by_key = np.lexsort(keys[::-1]).astype(np.int64, copy=False)
-            return by_key, group_starts(*(key[by_key] for key in keys))
+            order = np.lexsort(keys[::-1])
+            return order, group_starts(*(key[order] for key in keys))
         while left and sum(bits) + _bits(left[-1]) + position_bits <= 64:
             taken.append(left.pop())
             bits.append(_bits(taken[-1]))
-        packed = (taken[-1] if before is None else taken[-1][before]).astype(np.uint64)
+        packed = (taken[-1] if order is None else taken[-1][order]).astype(np.uint64)
         for key, width in zip(taken[-2::-1], bits[-2::-1], strict=True):
             packed <<= np.uint64(width)
-            _put(packed, key if before is None else key[before])
+            _put(packed, key if order is None else key[order])
         packed <<= np.uint64(position_bits)
         _put(packed, np.arange(n, dtype=np.uint64))
         packed.sort()
         # In one pass the sorted numbers show the groups: nothing has to be gathered for them.
         starts = group_starts(packed >> np.uint64(position_bits)) if len(taken) == len(keys) else None
         packed &= np.uint64((1 << position_bits) - 1)
-        then: Positions = packed.view(np.int64)
+        then = packed.view(np.int64)
         if starts is not None:
             return then, starts
-        before = then if before is None else before[then]
-    assert before is not None, "there is a key"
-    return before, group_starts(*(key[before] for key in keys))
+        order = then if order is None else order[then]
+    assert order is not None, "there is a key"
+    return order, group_starts(*(key[order] for key in keys))
 
 
-def halves(key: Ints) -> list[Positions | None]:
+def halves(key: Ints) -> list[Positions]:
     """Positions, ascending, of the rows with the lower and with the higher half of a key [n], for a thread each.
 
-    [None], which stands for all rows, where there are too few to be worth it.
+    All rows in one piece where there are too few to be worth it.
     """
     if len(key) < WORTH_TWO:
-        return [None]
+        return [np.arange(len(key))]
     lower = key <= np.median(key[:: len(key) // WORTH_TWO])
     return [np.flatnonzero(lower), np.flatnonzero(~lower)]
 
@@ -93,14 +94,18 @@ def gather(order: Ints, *columns: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         return list(pool.map(lambda column: column[order], columns))
 
 
+def stretches(rows: int, size: int) -> Iterator[slice]:
+    """So many rows, ``size`` of them at a time."""
+    return (slice(first, first + size) for first in range(0, rows, size))
+
+
 def look_up(table: npt.NDArray[T], places: Ints, out: npt.NDArray[T] | None = None) -> npt.NDArray[T]:
     """[n] what the ``table`` says at each of the ``places`` [n], integers of any width; beyond its end, what the last place says.
 
     Piece by piece: numpy makes 64-bit indices of all that it is given at once.
     """
     found = np.empty(len(places), table.dtype) if out is None else out
-    for first in range(0, len(places), _AT_ONCE):
-        some = slice(first, first + _AT_ONCE)
+    for some in stretches(len(places), AT_ONCE):
         np.take(table, places[some], mode="clip", out=found[some])
     return found
 

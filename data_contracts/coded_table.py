@@ -7,6 +7,7 @@ numbers of the accepted rows are kept beside the snapshot in ``work/codes``, whi
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,15 +20,13 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import feather
 
-from data_contracts.coded import look_up
+from data_contracts.coded import AT_ONCE, Positions, look_up, stretches
 from data_contracts.parts import link, part_files
 from data_contracts.storage import stamp
 
 NONE: Final = np.uint32(2**32 - 1)  # the code of an absent text
 
 ONE_BATCH: Final = 2**31 - 1  # rows: a column in one piece is mapped, not copied
-
-_AT_ONCE: Final = 1 << 20
 
 Codes = npt.NDArray[np.uint32]
 
@@ -39,12 +38,22 @@ class CodedColumn:
     texts: pl.Series
     codes: Codes
 
-    def present(self, codes: Codes) -> Codes:
-        """The places that occur in ``codes`` [m], in order."""
+    @functools.cached_property
+    def present(self) -> Codes:
+        """The places that occur in a row, in order."""
         seen = np.zeros(len(self.texts) + 1, np.bool_)  # the last place is that of an absent text
-        for first in range(0, len(codes), _AT_ONCE):
-            seen[np.minimum(codes[first : first + _AT_ONCE], len(self.texts))] = True
+        for some in stretches(len(self.codes), AT_ONCE):
+            seen[np.minimum(self.codes[some], len(self.texts))] = True
         return np.flatnonzero(seen[:-1]).astype(np.uint32)
+
+    @property
+    def distinct(self) -> pl.Series:
+        """The texts that occur in a row, in order."""
+        return self.texts.gather(self.present)
+
+    def rows_of(self, marked: npt.NDArray[np.bool_]) -> Positions:
+        """[m] the rows with a text that is ``marked`` [texts]; those without a text are not."""
+        return np.flatnonzero(look_up(np.append(marked, np.False_), self.codes))
 
 
 CodedTable = Mapping[str, CodedColumn]

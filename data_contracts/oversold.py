@@ -14,8 +14,8 @@ import polars as pl
 from data_contracts import columns as c
 from data_contracts.carried import Continued
 from data_contracts.check_context import CheckContext
-from data_contracts.coded import gather, group_starts, look_up, order_and_groups
-from data_contracts.coded_table import NONE, CodedTable, code_columns, places
+from data_contracts.coded import gather, group_starts, look_up, order_and_groups, stretches
+from data_contracts.coded_table import NONE, CodedColumn, CodedTable, code_columns, places
 from data_contracts.contract import ROW, Carry, Rule, Search
 
 ROWS_AT_ONCE: Final = 1 << 24  # rows whose pairs are numbered together: 128 MB
@@ -50,9 +50,9 @@ def sold_by_those_who_traded(residue: float) -> Carry:
         coded = continued.context.coded
         if coded is None or "delivered_holdings" not in continued.carried.same:
             return None
-        customer = coded[c.CUSTOMER_ID].codes
-        traded = np.zeros(len(coded[c.CUSTOMER_ID].texts) + 1, np.bool_)  # the last place is that of an absent customer
-        traded[np.minimum(customer[continued.carried.rows :], len(traded) - 1)] = True
+        customer, texts = coded[c.CUSTOMER_ID].codes, coded[c.CUSTOMER_ID].texts
+        traded = np.zeros(len(texts) + 1, np.bool_)  # the last place is that of an absent customer
+        traded[CodedColumn(texts, customer[continued.carried.rows :]).present] = True
         before = continued.carried.hits[rule.rule_id].to_numpy()
         rest = pl.Series(ROW, before[~traded[customer[before]]], pl.get_index_type())
         found = _search(continued.rows, continued.context, coded, look_up(traded, customer), residue)
@@ -100,7 +100,7 @@ def _of_sellers(coded: CodedTable, sound: npt.NDArray[np.bool_], sale: npt.NDArr
     known = [
         np.flatnonzero(sound[part] & (coded[c.CUSTOMER_ID].codes[part] != NONE) & (coded[c.ASSET_ID].codes[part] != NONE))
         + part.start
-        for part in (slice(first, first + ROWS_AT_ONCE) for first in range(0, len(sound), ROWS_AT_ONCE))
+        for part in stretches(len(sound), ROWS_AT_ONCE)
     ]
     for rows in known:
         marks[_pairs(coded, rows[sale[rows]]) * _MIX >> shift] = True

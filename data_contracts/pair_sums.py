@@ -5,7 +5,7 @@ The texts of a hundred million pairs are never in memory at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -76,7 +76,7 @@ def _parts(
         parts = _carried_on(transactions, until, codes, customers, assets, Shelf(kept, "pairs", until))
     else:
         days = None if stated is None else _StatedDays(stated, customers, assets)
-        parts = _in_parts(summed(_trades(part_files(transactions), until, codes, last_days=stated is not None), days))
+        parts = [summed(_trades(part_files(transactions), until, codes, last_days=stated is not None), days)]
     closes = assets.alias(c.ASSET_ID).to_frame().lazy().join(last_close, on=c.ASSET_ID, how="left", maintain_order="left")
     close = closes.collect()["_last_close"]  # of each asset
     for pairs in of_one_size(parts, PAIRS_AT_ONCE):  # a file written from them must not depend on what was kept
@@ -96,26 +96,21 @@ def _parts(
         )
 
 
-def _in_parts(pairs: Pairs) -> Iterator[Pairs]:
-    for first in range(0, len(pairs), PAIRS_AT_ONCE):
-        yield pairs.part(slice(first, first + PAIRS_AT_ONCE))
-
-
 def _carried_on(
     transactions: Path, until: date, codes: tuple[Codes, Codes], customers: pl.Series, assets: pl.Series, shelf: Shelf
-) -> Iterator[Pairs]:
+) -> Iterable[Pairs]:
     """The pairs of all trades: those of a beginning of the files that an earlier night kept, and what lies behind.
 
     They are kept anew where that is much: a few days more are added to a beginning sooner than all are written.
     """
     files, hashes = part_files(transactions), part_hashes(transactions)
 
-    def go_on(folder: Path, note: Note) -> tuple[Iterator[Pairs], int]:
+    def go_on(folder: Path, note: Note) -> tuple[Iterable[Pairs], int]:
         count = len(note["files"])
         rows = sum(row_count(file) for file in files[:count])
         behind = _trades(files[count:], until, (codes[0][rows:], codes[1][rows:]))
         before = Pairs.read(folder, customers, assets)
-        return before.with_more(behind, PAIRS_AT_ONCE) if len(behind.day) else _in_parts(before), len(codes[0]) - rows
+        return before.with_more(behind, PAIRS_AT_ONCE) if len(behind.day) else [before], len(codes[0]) - rows
 
     parts, behind = shelf.take(hashes, go_on) or (None, len(codes[0]))
     if parts is not None and behind <= KEPT_BEHIND * len(codes[0]):
@@ -124,7 +119,7 @@ def _carried_on(
     # Where a trade dated after that day was not counted, there is nothing to go on from.
     if int(pairs.buys.sum(dtype=np.int64) + pairs.sells.sum(dtype=np.int64)) == len(codes[0]):
         shelf.keep(hashes, {}, lambda folder: pairs.write(folder, customers, assets))
-    return _in_parts(pairs)
+    return [pairs]
 
 
 def _trades(files: list[Path], until: date, codes: tuple[Codes, Codes], last_days: bool = False) -> Trades:

@@ -106,20 +106,16 @@ class Pairs:
         at, known = self._find(more)
         order, starts = order_and_groups(trades.customer, trades.asset)
         signed = np.where(np.isnan(trades.signed), 0.0, trades.signed)[order]
-        counts = np.diff(starts, append=len(order))
+        bounds = np.append(starts, len(order))  # of each pair's trades
 
         def parts() -> Iterator[Pairs]:
             for first in range(0, max(len(self), 1), at_once):
                 here = slice(first, min(first + at_once, len(self)))
                 # What belongs behind the last pair is the last part's.
-                ends = (
-                    np.searchsorted(at, (here.start, here.stop))
-                    if here.stop < len(self)
-                    else (np.searchsorted(at, first), len(at))
-                )
-                new = slice(int(ends[0]), int(ends[1]))
-                rows = slice(int(counts[: new.start].sum()), int(counts[: new.stop].sum()))
-                yield self.part(here)._grown(more.part(new), at[new] - first, known[new], signed[rows], counts[new])
+                last = len(at) if here.stop == len(self) else int(np.searchsorted(at, here.stop))
+                new = slice(int(np.searchsorted(at, first)), last)
+                rows, counts = slice(bounds[new.start], bounds[new.stop]), np.diff(bounds[new.start : new.stop + 1])
+                yield self.part(here)._grown(more.part(new), at[new] - first, known[new], signed[rows], counts)
 
         return parts()
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 import polars as pl
 
 from data_contracts import columns as c
 from data_contracts.check_context import CheckContext
-from data_contracts.coded import look_up
 from data_contracts.contract import ROW, RepeatSearch, Search
 
 Keep = Literal["first", "last", "none"]
@@ -61,11 +59,10 @@ def unknown_reference(column: str, table: str, reference_column: str | None = No
         known = pl.scan_parquet(path).select(pl.col(reference_column or column).alias(column)).unique()
         if context.coded is not None and column in context.coded:
             one = context.coded[column]
-            # The last place is that of an absent text.
-            strange = np.append(~one.texts.is_in(known.collect()[column].implode()).to_numpy(), np.False_)
+            strange = ~one.texts.is_in(known.collect()[column].implode()).to_numpy()
             if not strange.any():
                 return pl.Series(ROW, [], pl.get_index_type())
-            return pl.Series(ROW, np.flatnonzero(look_up(strange, one.codes)), pl.get_index_type())
+            return pl.Series(ROW, one.rows_of(strange), pl.get_index_type())
         return (
             rows.select(ROW, column)
             .filter(pl.col(column).is_not_null())

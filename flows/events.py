@@ -63,9 +63,9 @@ def events_of(
     in_order = np.empty_like(item), np.empty_like(day), np.empty_like(weight)
     first = np.zeros(len(customer), np.bool_)
 
-    def put(rows: Positions | None, place: int) -> None:
+    def put(rows: Positions, end: int) -> None:
         order = order_by(customer, since, rows=rows)
-        to = slice(place, place + len(order))
+        to = slice(end - len(rows), end)
         for column, ordered in zip((item, day, weight), in_order, strict=True):
             np.take(column, order, out=ordered[to], mode="clip")
         again, starts = order_and_groups(customer[order], in_order[0][to])  # and by day within a pair: the sort is stable
@@ -73,5 +73,5 @@ def events_of(
 
     parts = halves(customer)
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(put, parts, [0] if parts[0] is None else [0, len(parts[0])]))
+        list(pool.map(put, parts, np.cumsum([len(rows) for rows in parts]).tolist()))
     return Events(np.bincount(customer, minlength=customers).astype(np.int64), *in_order, first)

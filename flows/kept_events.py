@@ -51,8 +51,8 @@ class EventsBefore:
     @property
     def assets(self) -> pl.Series:
         """asset_id of everything bought, then or since; some occur twice."""
-        then = CodedColumn(self.asset_ids, (self.before.item - 1).astype(np.uint32))
-        return pl.concat([self.asset_ids.gather(then.present(then.codes)), self.later.assets])
+        then = CodedColumn(self.asset_ids, (self.before.item - 1).view(np.uint32))
+        return pl.concat([then.distinct, self.later.assets])
 
     def events(self, customer_ids: pl.Series, asset_ids: pl.Series) -> Events:
         """What ``events_of`` all purchases are, as places among sorted identifiers that hold all buyers and bought."""

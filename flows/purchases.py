@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -32,23 +31,15 @@ class Purchases:
     day: Days  # since 1970-01-01
     weight: npt.NDArray[np.float32]  # log(1 + EUR)
 
-    @functools.cached_property
+    @property
     def customers(self) -> pl.Series:
         """customer_id of all buyers, in order."""
-        return self.customer.texts.gather(self._buyers).alias("customer_id")
+        return self.customer.distinct
 
-    @functools.cached_property
+    @property
     def assets(self) -> pl.Series:
         """asset_id of everything bought, in order."""
-        return self.asset.texts.gather(self._bought).alias("asset_id")
-
-    @functools.cached_property
-    def _buyers(self) -> Codes:
-        return self.customer.present(self.customer.codes)
-
-    @functools.cached_property
-    def _bought(self) -> Codes:
-        return self.asset.present(self.asset.codes)
+        return self.asset.distinct
 
     def events(self, customer_ids: pl.Series, asset_ids: pl.Series) -> Events:
         """The events as places among sorted identifiers that hold all buyers and bought."""
@@ -56,12 +47,16 @@ class Purchases:
 
     def among(self, customer_ids: pl.Series, asset_ids: pl.Series) -> tuple[Codes, Days, Days, npt.NDArray[np.float32]]:
         """customer (from 0), item (from 1), day, weight [E]: places among sorted identifiers that hold all of theirs."""
-        # Only of those who bought: of a day's purchases they are few, of texts there are many.
-        customer = np.zeros(len(self.customer.texts), np.uint32)
-        customer[self._buyers] = places(self.customers, customer_ids)
-        item = np.zeros(len(self.asset.texts), np.int32)
-        item[self._bought] = places(self.assets, asset_ids).astype(np.int32) + 1
+        customer, item = _places(self.customer, customer_ids), _places(self.asset, asset_ids).astype(np.int32) + 1
         return look_up(customer, self.customer.codes), look_up(item, self.asset.codes), self.day, self.weight
+
+
+def _places(column: CodedColumn, ids: pl.Series) -> Codes:
+    """[texts] the place in ``ids`` of each text that occurs in a row; of the others 0."""
+    # Of a day's purchases those that occur are few, while there are many texts.
+    place = np.zeros(len(column.texts), np.uint32)
+    place[column.present] = places(column.distinct, ids)
+    return place
 
 
 def purchases(transactions: Path, cut: date) -> Purchases:

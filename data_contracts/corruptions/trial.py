@@ -81,26 +81,13 @@ class Found:
     seconds: float
 
 
-def context() -> CheckContext:
-    """The limits of the default settings."""
-    return CheckContext(
-        as_of=AS_OF,
-        references={},
-        previous_rows={},
-        freshness_days=7,
-        volume_change_limit=0.5,
-        price_jump_limit=0.5,
-        quarantine_limits={},
-    )
-
-
 def clean_run(folder: Path, layout: Layout = "far_trans") -> Clean:
     """Ingest and contracts of the sound delivery, under ``folder``. Raises RuntimeError where a rule finds fault with it."""
     source = WRITERS[layout](folder / "sample")
     run = folder / "clean"
     partitions = folder / "partitions" if layout == "nightfolio" else None
     landed = read_landing(layout, source, run / "landed", AS_OF, "block", partitions=partitions)
-    verdicts = {verdict.table: verdict for verdict in check_landing(landed, run, context())}
+    verdicts = {verdict.table: verdict for verdict in check_landing(landed, run, CheckContext.by_default(AS_OF))}
     faults = [rule.message for verdict in verdicts.values() for rule in verdict.rules if rule.outcome != "pass"]
     if faults:
         raise RuntimeError("the sound delivery is not sound: " + "; ".join(faults))
@@ -181,7 +168,7 @@ def _check(
     columns = {table: verdict.source_columns for table, verdict in clean.verdicts.items()}
     # What was delivered and is not asked for again must not look as if it were gone.
     previous = {table: verdict.read for table, verdict in clean.verdicts.items() if table in asked or table not in landed}
-    night = replace(context(), references=known, ask_library=ask_library)
+    night = replace(CheckContext.by_default(AS_OF, known), ask_library=ask_library)
     if not first:
         accepted = {table: clean.run / "snapshot" / f"{table}.parquet" for table in clean.verdicts}
         night = replace(night, previous_rows=previous, previous_columns=columns, previous_tables=accepted)

@@ -50,15 +50,7 @@ def write_sound(folder: Path) -> Path:
     return folder
 
 
-CONTEXT = CheckContext(
-    as_of=AS_OF,
-    references={},
-    previous_rows={},
-    freshness_days=7,
-    volume_change_limit=0.5,
-    price_jump_limit=0.5,
-    quarantine_limits={},
-)
+CONTEXT = CheckContext.by_default(AS_OF)
 
 
 @pytest.fixture

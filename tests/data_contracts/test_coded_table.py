@@ -33,8 +33,8 @@ def test_codes_are_kept_with_the_table_they_are_of(tmp_path: Path) -> None:
     keep_codes(table, without(numbered, np.array([1])))
     kept = codes_of(table, ("who",))["who"]
     assert (kept.texts.to_list(), kept.codes.tolist()) == (["u", "v"], [1, int(NONE), 1])
-    assert kept.present(kept.codes).tolist() == [1]
-    assert CodedColumn(kept.texts, kept.codes).present(np.array([int(NONE), 1, 0], np.uint32)).tolist() == [0, 1]
+    assert kept.present.tolist() == [1]
+    assert CodedColumn(kept.texts, np.array([int(NONE), 1, 0], np.uint32)).present.tolist() == [0, 1]
     pl.DataFrame({"who": ["w"]}).write_parquet(table)  # another table under the same name
     assert codes_of(table, ("who",))["who"].texts.to_list() == ["w"]
 
@@ -45,6 +45,6 @@ def test_places_among_other_texts() -> None:
 
 def test_what_a_table_says_of_places_beyond_its_end_is_its_last_word() -> None:
     table, asked = np.array([5, 7, 9], np.int32), np.array([2, 0, 3, int(NONE), 1], np.uint32)
-    with patch.object(coded, "_AT_ONCE", 2):
+    with patch.object(coded, "AT_ONCE", 2):
         found = look_up(table, asked)
     assert (found.dtype, found.tolist()) == (np.dtype(np.int32), [9, 5, 9, 9, 7])

@@ -153,7 +153,7 @@ def check(contract: Contract, rows: list[dict[str, Any]], folder: Path) -> tuple
     path = folder / "landed.parquet"
     pl.DataFrame(listed, schema={**contract.schema, **provenance}).write_parquet(path)
     landed = LandedTable(contract.table, path, len(rows), len(rows), 0, (SourceFile("t.csv", "", 0, len(rows)),))
-    night = CheckContext(AS_OF, {}, {}, 7, 0.5, 0.5, {})
+    night = CheckContext.by_default(AS_OF)
     verdict = check_table(landed, folder / "accepted.parquet", folder / "quarantine.parquet", folder / "gx.json", night)
     aside = pl.read_parquet(folder / "quarantine.parquet")
     found: list[set[str]] = [set() for _ in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -199,7 +200,7 @@ EXPECTED = {
 @pytest.mark.parametrize("as_of", list(EXPECTED))
 def test_the_real_reconstruction(as_of: date, far_trans_dir: Path, tmp_path: Path, context: CheckContext) -> None:
     landed = read_landing("far_trans", far_trans_dir, tmp_path / "landed", as_of, "withhold")
-    night = CheckContext(as_of, {}, {}, context.freshness_days, 0.5, 0.5, {})
+    night = replace(context, as_of=as_of)
     verdicts = check_landing(landed, tmp_path, night)
     found = {
         verdict.table: (

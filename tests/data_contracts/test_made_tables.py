@@ -34,7 +34,7 @@ def known(tmp_path: Path) -> CheckContext:
     ):
         example_table(CONTRACTS[table], rows).write_parquet(tmp_path / f"{table}.parquet")
     references = {name: tmp_path / f"{name}.parquet" for name in ("assets", "customers")}
-    return CheckContext(SAMPLE_AS_OF, references, {}, 7, 0.5, 0.5, {}, run_id="2021-06-30-01")
+    return CheckContext.by_default(SAMPLE_AS_OF, references, run_id="2021-06-30-01")
 
 
 def test_a_sound_file_is_asked_every_rule_by_both_engines(tmp_path: Path, known: CheckContext) -> None:

@@ -17,7 +17,7 @@ from data_contracts.check_context import CheckContext
 from data_contracts.contract import ROW
 
 AS_OF = date(2024, 6, 28)
-CONTEXT = CheckContext(AS_OF, {}, {}, 7, 0.5, 0.5, {})
+CONTEXT = CheckContext.by_default(AS_OF)
 SCHEMA = {
     "customer_id": pl.String,
     "asset_id": pl.String,

@@ -14,7 +14,7 @@ from data_contracts.check_context import CheckContext
 from data_contracts.contract import ROW, Column, Contract, Rule
 from data_contracts.searches import conflicting_key, exact_repeats
 
-CONTEXT = CheckContext(date(2021, 6, 30), {}, {}, 7, 0.5, 0.5, {})
+CONTEXT = CheckContext.by_default(date(2021, 6, 30))
 COLUMNS = tuple(Column(name, pl.Int64(), name, nullable=True) for name in ("who", "what", "number", "value"))
 
 

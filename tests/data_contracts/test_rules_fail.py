@@ -5,6 +5,7 @@ That every single rule can fail is shown on its own example in test_rules_of_the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -370,7 +371,7 @@ def known(tmp_path: Path, context: CheckContext) -> CheckContext:
     for name, frame in tables.items():
         references[name] = tmp_path / f"accepted_{name}.parquet"
         frame.write_parquet(references[name])
-    return CheckContext(context.as_of, references, {}, 7, 0.5, 0.5, {})
+    return replace(context, references=references)
 
 
 def landed_table(table: str, rows: list[dict[str, Any]], folder: Path) -> LandedTable:

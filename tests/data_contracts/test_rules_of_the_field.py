@@ -39,9 +39,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> CheckContext:
     for table, example in examples.items():
         references[table] = folder / f"{table}.parquet"
         example_table(CONTRACTS[table], example).write_parquet(references[table])
-    return CheckContext(
-        SAMPLE_AS_OF, references, {}, 7, 0.5, 0.5, {}, trade_price_tolerance=0.25, amount_tolerance=0.05, run_id="2021-06-30-01"
-    )
+    return CheckContext.by_default(SAMPLE_AS_OF, references, run_id="2021-06-30-01")
 
 
 def failing(contract: Contract, rule: Rule, example: Example, context: CheckContext) -> int:

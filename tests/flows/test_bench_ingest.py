@@ -14,15 +14,7 @@ from data_contracts.landing import read_landing
 from flows.bench.ingest import table
 from flows.bench.ingest_data import add_a_day, make_delivery
 
-CONTEXT = CheckContext(
-    as_of=date(2024, 6, 28),
-    references={},
-    previous_rows={},
-    freshness_days=7,
-    volume_change_limit=0.5,
-    price_jump_limit=0.5,
-    quarantine_limits={},
-)
+CONTEXT = CheckContext.by_default(date(2024, 6, 28))
 
 
 def test_a_delivery_and_the_day_after_keep_the_contracts(tmp_path: Path) -> None:

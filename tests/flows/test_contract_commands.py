@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner, Result
 
+from data_contracts.check_context import CheckContext
 from data_contracts.checkpoint import CONTRACTS
+from data_contracts.columns import CAPACITIES
 from data_contracts.errors import ConfigError, RunNotFound
 from data_contracts.releases import Release
 from data_contracts.samples import SAMPLE_AS_OF, sample_tables, write_samples
@@ -99,6 +102,12 @@ def test_a_night_knows_the_last_publications_columns_and_the_releases(checked: t
     assert context.previous_rows["prices"] == sample_tables()["prices"].height
     assert context.releases == given
     assert context_of(config, SAMPLE_AS_OF, (), None).previous_columns == {}
+
+
+def test_the_limits_of_a_check_by_default_are_those_of_the_default_settings() -> None:
+    context = context_of(load_config("default"), SAMPLE_AS_OF, (), None)
+    assert set(context.capacity_bands) == set(CAPACITIES)
+    assert replace(context, capacity_bands=CAPACITIES) == CheckContext.by_default(SAMPLE_AS_OF)
 
 
 def test_what_would_stop_the_night_exits_with_1(tmp_path: Path) -> None:
