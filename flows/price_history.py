@@ -14,6 +14,8 @@ import numpy.typing as npt
 import polars as pl
 from scipy.stats import rankdata
 
+from lightning_modules.days import EPOCH, days_since_epoch
+
 MOMENTA = (30, 90, 180, 365)
 FEATURES = (*(f"momentum_{days}" for days in MOMENTA), "since_first", "volatility", "drawdown", "realised")
 STALE = 25
@@ -33,7 +35,6 @@ OWN_WINDOWS = WINDOW // STEP
 """An asset's realised return counts its class's as so many windows of its own: overlapping ones, worth one that stands alone."""
 LONGEST_MOVE = 200
 """Days between two closes beyond which their distance says more of the drift than of the volatility."""
-EPOCH = dt.date(1970, 1, 1)
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -57,7 +58,7 @@ class PriceHistory:
         self, closes: pl.DataFrame, day: dt.date, assets: list[str], classes: list[str], windows: pl.DataFrame | None = None
     ) -> None:
         self.n = len(assets)
-        self.day = (day - EPOCH).days
+        self.day = days_since_epoch(day)
         self.origin = self.day - REACH - YEAR - 2 * STALE
         self.class_of = np.unique(np.array(classes, dtype=np.str_), return_inverse=True)[1]
         number = pl.DataFrame({"asset_id": assets, "asset": np.arange(self.n)}, schema_overrides={"asset_id": pl.String})

@@ -14,7 +14,8 @@ import datetime as dt
 import numpy as np
 import polars as pl
 
-from flows.price_history import EPOCH, FEATURES, REACH, STEP, Floats, PriceHistory, standardised
+from flows.price_history import FEATURES, REACH, STEP, Floats, PriceHistory, standardised
+from lightning_modules.days import days_since_epoch
 
 HORIZONS = (30, 90)
 """Days ahead of the short windows that teach beside the realised ones: they end first, so they teach early."""
@@ -49,7 +50,7 @@ def profit_view(
             the closes' own returns.
     """
     history = PriceHistory(closes, day, assets, classes or [""] * len(assets), windows)
-    now = (day - EPOCH).days
+    now = days_since_epoch(day)
     view = np.zeros(len(assets))
     seen = history.seen(now)
     if seen.sum() > 1:

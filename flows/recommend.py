@@ -15,6 +15,7 @@ from flows.eligible import rank_eligible
 from flows.explain import explain
 from flows.reasons import FALLBACK_DAYS, with_reasons
 from flows.suitability import asset_breaches, asset_risk_class
+from lightning_modules.days import days_since_epoch
 from lightning_modules.fit import load_ranker
 from lightning_modules.histories import Histories
 from lightning_modules.popularity import popularity_scores
@@ -49,7 +50,7 @@ def recommend(
     breaches.filter(pl.col("effect") == "exclude").drop("effect").write_parquet(out / "asset_exclusions.parquet")
 
     model = load_ranker(model_dir, histories_dir)
-    since = (as_of - timedelta(days=FALLBACK_DAYS)).toordinal() - date(1970, 1, 1).toordinal()
+    since = days_since_epoch(as_of - timedelta(days=FALLBACK_DAYS))
     recent = popularity_scores(histories, since_day=since).numpy()
     top, pair_counts = rank_eligible(config, histories, model, recent, snapshot, items, customers, breaches, out)
     has_history = (customers["n_buys"] > 0).to_numpy()

@@ -7,7 +7,7 @@ the stored model. What retention removed is named as missing, never guessed.
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from flows.records.chain import Chain
 from flows.records.standing import standings
 from flows.run_store import RunStore
 from flows.trace_score import Place, place_of
+from lightning_modules.days import EPOCH
 
 Story = dict[str, Any]
 _SHOWN = {
@@ -239,10 +240,9 @@ def _history(run: Path, customer: str) -> list[Story]:
     number = histories.customer_ids.index(customer)
     low, high = (int(histories.offsets[number + step]) for step in (0, 1))
     items = pl.read_parquet(run / "histories" / "present" / "items.parquet", columns=[c.ASSET_ID, c.ASSET_NAME])
-    first_day = date(1970, 1, 1).toordinal()
     return [
         {
-            c.DATE: date.fromordinal(first_day + int(histories.days[event])),
+            c.DATE: EPOCH + timedelta(days=int(histories.days[event])),
             **items.row(int(histories.items[event]) - 1, named=True),
         }
         for event in range(low, high)

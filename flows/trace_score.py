@@ -13,6 +13,7 @@ import torch
 
 from flows.evaluate_again import stored_config
 from flows.reasons import FALLBACK_DAYS
+from lightning_modules.days import days_since_epoch
 from lightning_modules.family import FAMILY, events_read
 from lightning_modules.fit import fitted_spec, load_ranker
 from lightning_modules.histories import Histories
@@ -51,7 +52,7 @@ def place_of(run: Path, manifest: dict[str, Any], customer: str, asset: str) -> 
             scores = load_ranker(folder, present).score(batch)[0].float().numpy()
         model = str(kind)
     else:
-        since = (date.fromisoformat(dates["as_of"]) - timedelta(days=FALLBACK_DAYS)).toordinal() - date(1970, 1, 1).toordinal()
+        since = days_since_epoch(date.fromisoformat(dates["as_of"]) - timedelta(days=FALLBACK_DAYS))
         scores, model = popularity_scores(histories, since_day=since).numpy(), "recent_popularity"
     folder = run / "recommendations"
     personal = pl.scan_parquet(folder / "exclusions.parquet").filter(pl.col("customer_id") == customer).select("asset_id")

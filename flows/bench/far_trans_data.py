@@ -20,6 +20,7 @@ import polars as pl
 
 from data_contracts.errors import LandingError
 from flows.market_features import encode
+from lightning_modules.days import days_since_epoch
 from lightning_modules.history_files import write_histories
 
 TABLES = ("splits", "training_interactions", "test_interactions", "eligible_customers", "eligible_assets", "asset_returns")
@@ -133,7 +134,7 @@ class FarTransBenchmark:
         first = of_set["first_split"].unique().sort()
         asked = first.to_numpy().astype(np.float64)
         days = np.floor((time_points(asked) + time_points(asked - 1)) / 2)
-        stock = (self._first_day - dt.date(1970, 1, 1)).days
+        stock = days_since_epoch(self._first_day)
         days = np.maximum(np.where(asked == asked.min(), stock, days), stock)
         return pl.DataFrame({"first_split": first, "learnt": pl.Series(days.astype(np.int32)).cast(pl.Date)})
 

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from flows.price_history import EPOCH, FEATURES, OF_ALL, OWN_MOVES, OWN_WINDOWS, PriceHistory, no_windows, standardised
+from flows.price_history import FEATURES, OF_ALL, OWN_MOVES, OWN_WINDOWS, PriceHistory, no_windows, standardised
+from lightning_modules.days import EPOCH
 
 DAY = dt.date(2020, 1, 1)
 NOW = (DAY - EPOCH).days
